@@ -1,0 +1,108 @@
+"""The error tree.
+
+    TocsinError
+    ├── Refused              the caller's fault: a contract code and a sentence; nothing was changed
+    ├── StoreError           Redis could not do what was asked
+    │   ├── StoreUnavailable   not reachable, or the answer was lost: the outcome of a write is unknown
+    │   ├── StoreFull          out of memory: nothing was written
+    │   └── StoreUnfit         a server, data set or durability that Tocsin must not run on
+    ├── ConfigurationError   the operator's fault: one sentence, exit status 2
+    └── AdapterError         an adapter is missing, broken or duplicated
+
+Errors of other libraries are translated at the wall that owns the library and are always
+chained with ``from``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# HTTP status and message of each contract code in use.
+# Source: the SMN error table ("Error Codes" of the API reference), gateway table for APIGW.*.
+CATALOG: Final[dict[str, tuple[int, str]]] = {
+    "SMN.0001": (403, "No permission to request resources."),
+    "SMN.0002": (400, "Parameter: Name is invalid."),
+    "SMN.0003": (400, "Parameter: DisplayName is invalid."),
+    "SMN.0004": (403, "Exceeded topic limit."),
+    "SMN.0005": (400, "Parameter: TopicUrn is invalid."),
+    "SMN.0006": (404, "Topic not found."),
+    "SMN.0007": (403, "Exceeded subscription limit."),
+    "SMN.0008": (403, "Parameter: Subject is invalid."),
+    "SMN.0009": (403, "Parameter: Message is invalid."),
+    "SMN.0011": (400, "Parameter: Protocol is invalid."),
+    "SMN.0012": (400, "Parameter: Endpoint is invalid."),
+    "SMN.0013": (404, "Subscription resource not found."),
+    "SMN.0014": (400, "Parameter: SubscriptionUrn is invalid."),
+    "SMN.0015": (400, "Parameter: Offset or limit is invalid."),
+    "SMN.0016": (500, "Database Exceptions."),
+    "SMN.0017": (400, "Parameter: Remark is invalid."),
+    "SMN.0018": (500, "Service internal error."),
+    "SMN.0021": (400, "MessageStructure is invalid."),
+    "SMN.0022": (403, "Parameter: token is invalid."),
+    "SMN.0043": (400, "Parameter: subscription is invalid."),
+    "SMN.0069": (403, "Not authorized to subscribe internal endpoints."),
+    "SMN.00308": (403, "Policy doesn't allow {} to be performed."),
+    "APIGW.0101": (404, "The API does not exist or has not been published in the environment."),
+    "APIGW.0201": (400, "API request error."),
+    "APIGW.0301": (401, "Incorrect IAM authentication information: {}"),
+    "APIGW.0308": (429, "The throttling threshold has been reached: {}"),
+    # Outside the contract: codes of our own begin with TOCSIN.
+    "TOCSIN.0001": (409, "The Idempotency-Key was used before with another request body."),
+    "TOCSIN.0002": (503, "The server is draining; send the request to another one."),
+    "TOCSIN.0003": (400, "The Idempotency-Key must be 1 to 128 printable ASCII characters."),
+}
+
+
+class TocsinError(Exception):
+    """Base of every error that Tocsin raises on purpose."""
+
+
+class Refused(TocsinError):
+    """A request that the contract refuses; it has changed nothing.
+
+    ``code`` is a key of `CATALOG`; ``detail`` is a sentence for a person, appended to the
+    contract's message (or put in place of its ``{}``); ``status`` overrides the catalogue's
+    HTTP status where the contract lists two for one code; ``retry_after`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        catalogued, text = CATALOG[code]
+        self.code = code
+        self.status = catalogued if status is None else status
+        self.retry_after = retry_after
+        if "{}" in text:
+            self.message = text.format(detail)
+        else:
+            self.message = f"{text} {detail}" if detail else text
+        super().__init__(f"{code}: {self.message}")
+
+
+class StoreError(TocsinError):
+    """Redis could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis is not reachable or its answer was lost: whether a write happened is unknown."""
+
+
+class StoreFull(StoreError):
+    """Redis is out of memory and refused the command before it wrote anything."""
+
+
+class StoreUnfit(StoreError):
+    """The server, its settings or its data set cannot keep what Tocsin promises."""
+
+
+class ConfigurationError(TocsinError):
+    """The operator asked for something that cannot work; the text is one clear sentence."""
+
+
+class AdapterError(TocsinError):
+    """An adapter cannot be loaded, or two of them claim one protocol."""

@@ -1,0 +1,270 @@
+"""What the engine talks about: topics, subscriptions, messages and what became of a delivery.
+
+Plain frozen values without behaviour of their own; the edges (API, settings) validate with
+pydantic and hand these inwards. All times are milliseconds since the epoch, UTC, as Redis
+tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Final, Generic, TypeVar
+
+PAGE_SEATS: Final = 256
+"""Subscriptions in a page: large enough that Redis costs nothing per delivery, small enough
+that a batch of hung endpoints holds little."""
+
+
+class Status(IntEnum):
+    """A subscription's status as the contract numbers it (SMN API, ListSubscriptions)."""
+
+    UNCONFIRMED = 0
+    CONFIRMED = 1
+    CANCELLED = 3
+
+
+class Kind(StrEnum):
+    """Why a message exists. All but notifications are addressed to one recipient."""
+
+    NOTIFICATION = "notification"
+    CONFIRMATION = "confirmation"
+    CANCELLATION = "cancellation"
+    DETECTION = "detection"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name."""
+
+    id: str
+    urn: str
+    name: str
+    project_id: str
+    display_name: str
+    enterprise_project_id: str
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One endpoint's wish for one topic's messages.
+
+    ``page`` and ``seat`` say where the roster keeps it; ``first`` is the sequence number of
+    the first message it receives (0 until it is confirmed).
+    """
+
+    id: str
+    topic_id: str
+    topic_urn: str
+    protocol: str
+    endpoint: str
+    status: Status
+    page: int
+    seat: int
+    first: int = 0
+    remark: str = ""
+    extension: Mapping[str, object] = field(default_factory=dict)
+    created_ms: int = 0
+
+    @property
+    def urn(self) -> str:
+        """The subscription's URN: the topic's, a colon and the id (SMN API, "Conventions")."""
+        return f"{self.topic_urn}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was accepted: immutable, stored once.
+
+    ``content`` maps a protocol, or ``default``, to the text its subscribers receive. ``link``
+    is the confirmation or re-subscription link of an addressed message.
+    """
+
+    id: str
+    topic_id: str
+    topic_urn: str
+    project_id: str
+    kind: Kind
+    content: Mapping[str, str]
+    created_ms: int
+    deadline_ms: int
+    subject: str | None = None
+    attributes: tuple[Mapping[str, object], ...] = ()
+    link: str | None = None
+    locale: str = ""
+    topic_name: str = ""
+    display_name: str = ""
+
+    def text(self, protocol: str) -> str:
+        """The content for one protocol."""
+        found = self.content.get(protocol)
+        return self.content["default"] if found is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The endpoint took the message. ``code`` is its protocol's answer, 0 if it has none."""
+
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed in a way that another may not.
+
+    ``after_ms`` is a lower bound for the wait that the endpoint asked for.
+    """
+
+    reason: str
+    code: int = 0
+    after_ms: int = 0
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The endpoint, or a limit of its own, asks to wait until ``until_ms``; spends no try."""
+
+    until_ms: int
+    reason: str = "throttled"
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The endpoint will never take this message."""
+
+    reason: str
+    code: int = 0
+    answer: str = ""
+
+
+Outcome = Delivered | Retry | Throttled | Rejected
+"""What an adapter returns for one attempt; anything it raises is a bug, not an answer."""
+
+
+class End(StrEnum):
+    """How a delivery ended for good."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    LIMITED = "limited"
+    FILTERED = "filtered"
+    WITHDRAWN = "withdrawn"
+    LOST = "lost"
+    WORKER_CRASH = "worker_crash"
+
+    @property
+    def log_status(self) -> str | None:
+        """The status in the delivery log (SMN "Collecting Logs"), None where no line is due."""
+        return _LOG_STATUS[self]
+
+    @property
+    def buried(self) -> bool:
+        """Whether the delivery becomes a dead letter."""
+        return self not in _UNBURIED
+
+
+_UNBURIED: Final = frozenset({End.DELIVERED, End.FILTERED, End.WITHDRAWN})
+_LOG_STATUS: Final[Mapping[End, str | None]] = {
+    End.DELIVERED: "DELIVERED",
+    End.REJECTED: "FAIL_DELIVERED",
+    End.EXHAUSTED: "FAIL_DELIVERED",
+    End.EXPIRED: "FAIL_DELIVERED",
+    End.LIMITED: "REJECTED",
+    End.FILTERED: None,
+    End.WITHDRAWN: None,
+    End.LOST: "FAIL_DELIVERED",
+    End.WORKER_CRASH: "FAIL_DELIVERED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a delivery: when it began, how long it took, what came back."""
+
+    at_ms: int
+    took_ms: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One ended delivery, as the delivery log keeps it (SMN "Collecting Logs from SMN")."""
+
+    message_id: str
+    project_id: str
+    topic_urn: str
+    subscriber_urn: str
+    protocol_name: str
+    endpoint: str
+    status: str
+    http_code: int
+    create_ms: int
+    send_ms: int
+    attempts: tuple[Attempt, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that ended undelivered and can be redriven."""
+
+    message_id: str
+    topic_id: str
+    protocol: str
+    page: int
+    seat: int
+    subscription_id: str
+    endpoint: str
+    reason: str
+    end: End
+    code: int
+    answer: str
+    tries: int
+    buried_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an adapter declares of its protocol; the engine enforces it.
+
+    ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
+    confirmed; ``rate`` and ``burst`` bound attempts per endpoint (per second; 0 = unbounded);
+    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.
+    ``confirmations`` are windows of confirmation messages for one endpoint.
+    """
+
+    max_bytes: int = 262_144
+    confirm: bool = True
+    rate: float = 0.0
+    burst: int = 1
+    secret_endpoint: bool = False
+    confirmations: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most ``count`` events in ``period_s`` seconds; one more blocks for ``penalty_s``."""
+
+    count: int
+    period_s: int
+    penalty_s: int
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Item]):
+    """One page of a list and the number of all matches, whatever offset and limit were."""
+
+    items: tuple[Item, ...]
+    total: int

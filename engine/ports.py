@@ -1,0 +1,158 @@
+"""What the engine needs from outside, and what it lends to adapters.
+
+An adapter is built by the composition root from a `Ports`: it takes what it asks for and
+knows nothing else of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from engine.models import Limits, Message, Outcome, Subscription
+
+Content = TypeVar("Content")
+Prepared = TypeVar("Prepared")
+
+
+class Clock(Protocol):
+    """The one time everything agrees on: Redis's."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an HTTP endpoint answered.
+
+    ``retry_after`` is the raw header, ``body`` at most the transport's bound in bytes.
+    """
+
+    status: int
+    retry_after: str | None = None
+    body: bytes = b""
+
+
+class TransportError(Exception):
+    """No complete answer: refused, reset, timed out, unresolvable, bad TLS, not HTTP.
+
+    The text is safe to show: it holds no address that the guard hides and no secret.
+    """
+
+
+class AddressRefused(TransportError):
+    """The address that would be connected to is an internal one and is not allowed."""
+
+
+class Transport(Protocol):
+    """Sends one HTTP request: no cookies, no redirects, bounded answer, guarded address."""
+
+    async def post(self, url: object, headers: Mapping[str, str], body: bytes) -> Answer:
+        """POST and return the answer; raises `TransportError`.
+
+        ``url`` is what `parse` returned for the endpoint.
+        """
+        ...
+
+    def parse(self, url: str) -> object:
+        """The transport's own form of a URL, so that parsing is paid once."""
+        ...
+
+
+class Guard(Protocol):
+    """Decides which addresses callers may make the engine talk to."""
+
+    def check_url(self, url: str) -> None:
+        """Raise `Refused` ``SMN.0069`` if the host is an internal name or address.
+
+        Looks only at the text; `check_host` also resolves.
+        """
+        ...
+
+    async def check_host(self, url: str) -> None:
+        """As `check_url`, also for what the name resolves to; an unknown name passes."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs what HTTP subscribers verify (SMN "Message Signature Verification")."""
+
+    @property
+    def certificate_url(self) -> str:
+        """Where receivers fetch the certificate."""
+        ...
+
+    def sign(self, text: bytes) -> str:
+        """Base64 of the RSA PKCS#1 v1.5 SHA-256 signature."""
+        ...
+
+
+class Links(Protocol):
+    """Makes the links that messages carry."""
+
+    def unsubscribe(self, subscription: Subscription) -> str:
+        """The link by which the holder cancels a subscription."""
+        ...
+
+
+class Outbox(Protocol):
+    """Takes what stubs and unconfigured relays would send."""
+
+    async def put(self, protocol: str, endpoint: str, fields: Mapping[str, object]) -> None:
+        """Keep one would-be message; ``fields`` is JSON-serialisable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that an adapter may ask for."""
+
+    clock: Clock
+    transport: Transport
+    guard: Guard
+    signer: Signer
+    links: Links
+    outbox: Outbox
+
+
+class Adapter(Protocol[Content, Prepared]):
+    """Speaks one wire format for one or more protocols.
+
+    An instance is built by ``AdapterClass(ports)``. ``check``, ``prepare`` and ``render``
+    never wait; ``send`` does and returns what happened as a value.
+    """
+
+    protocols: tuple[str, ...]
+    limits: Limits
+
+    @property
+    def notice(self) -> str:
+        """One sentence shown to the operator at start, empty if there is nothing to say."""
+        ...
+
+    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
+        """Raise `Refused` (SMN.0012, SMN.0043, SMN.0069) for an endpoint it cannot serve."""
+        ...
+
+    def prepare(self, subscription: Subscription) -> Prepared:
+        """What every send to this subscription needs; computed once per cached page."""
+        ...
+
+    def render(self, message: Message, protocol: str) -> Content:
+        """The wire form shared by all recipients; computed once per message and worker."""
+        ...
+
+    def size(self, content: Content) -> int:
+        """Bytes that one send of the content holds in memory."""
+        ...
+
+    async def send(self, content: Content, prepared: Prepared) -> Outcome:
+        """One attempt. Only a bug raises."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
