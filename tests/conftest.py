@@ -13,8 +13,7 @@ _SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sb
 def _commands() -> dict[str, str]:
     """Debian package → the command it brings."""
     lines = _PACKAGES.read_text().splitlines()
-    pairs = (line.split() for line in lines if line and not line.startswith("#"))
-    return {package: command for package, command in pairs}
+    return dict(line.split() for line in lines if line and not line.startswith("#"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
