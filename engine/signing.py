@@ -7,9 +7,9 @@ take the hash from the certificate's own signature algorithm, so it is SHA-256 t
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,23 +19,12 @@ from cryptography.x509.oid import NameOID
 
 from engine.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 _KEY_BITS: Final = 2048
-_VALID: Final = datetime.timedelta(days=3653)
+_VALID: Final = dt.timedelta(days=3653)
 # Receivers whose clock is behind must not see a certificate from the future.
-_BACKDATED: Final = datetime.timedelta(days=1)
+_BACKDATED: Final = dt.timedelta(days=1)
 _PADDING: Final = padding.PKCS1v15()
 _HASH: Final = SHA256()
-
-
-def string_to_sign(fields: Iterable[tuple[str, str]]) -> bytes:
-    """``key LF value LF`` for each field, in the order given, as UTF-8 (SMN "Sample Code").
-
-    The order is alphabetical in the contract; the values are the decoded JSON strings.
-    """
-    return "".join(f"{key}\n{value}\n" for key, value in fields).encode()
 
 
 def make_certificate(region: str) -> tuple[bytes, bytes, str]:
@@ -51,7 +40,7 @@ def make_certificate(region: str) -> tuple[bytes, bytes, str]:
             x509.NameAttribute(NameOID.COMMON_NAME, "Tocsin message signing"),
         ]
     )
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -69,9 +69,9 @@ class Vault:
 
     def decrypt(self, token: str, context: str) -> str:
         """Undo `encrypt`; raises `StoreUnfit` for a token that this key did not make there."""
+        if not token.startswith(_VERSION):
+            raise StoreUnfit("A stored secret was written by an unknown version.")
         try:
-            if not token.startswith(_VERSION):
-                raise ValueError("unknown version")
             raw = base64.b64decode(token[len(_VERSION) :], altchars=b"-_", validate=True)
             plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode())
             return plain.decode()
