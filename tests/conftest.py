@@ -2,9 +2,20 @@
 
 import os
 import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from engine.settings import Settings
+from engine.store.connection import Store
+from tests.servers import (
+    RedisCluster,
+    RedisServer,
+    make_settings,
+    redis62_binary,
+    valkey_binary,
+)
 
 _PACKAGES = Path(__file__).parent.parent / ".ci" / "packages"
 _SEARCH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
@@ -26,3 +37,60 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{reason}, and CI must have it", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose data directory is the test's own."""
+    return make_settings(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[RedisServer]:
+    """One private Valkey for the whole run; what it holds is another test's."""
+    server = RedisServer(valkey_binary()).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_url(valkey: RedisServer) -> str:
+    """The URL of an empty Valkey."""
+    valkey.flush()
+    return valkey.url
+
+
+@pytest.fixture
+async def store(redis_url: str, settings: Settings) -> AsyncIterator[Store]:
+    """A store on an empty Valkey."""
+    store = await Store.connect(redis_url, settings=settings)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def _redis62() -> Iterator[RedisServer]:
+    server = RedisServer(redis62_binary()).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis62(_redis62: RedisServer) -> str:
+    """The URL of an empty Redis 6.2, the oldest supported."""
+    _redis62.flush()
+    return _redis62.url
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[RedisCluster]:
+    cluster = RedisCluster(valkey_binary()).start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(_cluster: RedisCluster) -> RedisCluster:
+    """An empty Cluster of three masters."""
+    _cluster.flush()
+    return _cluster

@@ -42,8 +42,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parsed URL. ``options`` and ``sentinel_options`` are credentials, database and TLS
-    settings by the names that redis-py's connections take; they are kept out of ``repr``.
+    """A parsed URL.
+
+    ``options`` and ``sentinel_options`` are credentials, database and TLS settings by the
+    names that redis-py's connections take; they are kept out of ``repr``.
     """
 
     form: Form

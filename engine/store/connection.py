@@ -78,14 +78,17 @@ class Store:
         store = cls(topology(target), settings)
         try:
             await store.sync_clock()
-            for node in store._servers.masters():
-                if node.info and node.info.cluster != (target.form is Form.CLUSTER):
-                    wanted = "redis+cluster://" if node.info.cluster else "redis://"
-                    raise StoreUnfit(f"The server at {node.name} must be addressed as {wanted}.")
+            store._check_form(target.form)
         except BaseException:
             await store.close()
             raise
         return store
+
+    def _check_form(self, form: Form) -> None:
+        for node in self._servers.masters():
+            if node.info and node.info.cluster != (form is Form.CLUSTER):
+                wanted = "redis+cluster://" if node.info.cluster else "redis://"
+                raise StoreUnfit(f"The server at {node.name} must be addressed as {wanted}.")
 
     async def close(self) -> None:
         """Close every connection; calls under way end first."""

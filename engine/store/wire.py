@@ -245,7 +245,8 @@ def _server_info(text: bytes, name: str) -> ServerInfo:
         family="valkey" if valkey else "redis",
         version=valkey or version,
         run_id=fields.get("run_id", ""),
-        cluster=fields.get("redis_mode") == "cluster",
+        # Valkey has renamed the field.
+        cluster="cluster" in {fields.get("redis_mode"), fields.get("server_mode")},
     )
 
 
