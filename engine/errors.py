@@ -41,6 +41,8 @@ CATALOG: Final[dict[str, tuple[int, str]]] = {
     "SMN.0022": (403, "Parameter: token is invalid."),
     "SMN.0043": (400, "Parameter: subscription is invalid."),
     "SMN.0069": (403, "Not authorized to subscribe internal endpoints."),
+    "SMN.0076": (404, "Default message template not found."),
+    "SMN.0077": (400, "Parameter: Status is invalid."),
     "SMN.00308": (403, "Policy doesn't allow {} to be performed."),
     "APIGW.0101": (404, "The API does not exist or has not been published in the environment."),
     "APIGW.0201": (400, "API request error."),

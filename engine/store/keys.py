@@ -29,6 +29,8 @@ a token or a lane entry does too.
     {n}:purge               set     deleted topics that are still being removed
     {n}:fails:E, {n}:parked         failed attempts of an endpoint; parked endpoints
     {n}:limit:L             hash    one limit's buckets and windows
+    account                 hash    the account: ids, names, key, encrypted secrets
+    token:H                 string  an issued token; expires
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
 """
@@ -85,6 +87,14 @@ class Keys:
     def workers(self) -> str:
         """Live workers by the time they were last seen."""
         return f"{self.prefix}workers"
+
+    def account(self) -> str:
+        """The data set's account."""
+        return f"{self.prefix}account"
+
+    def token(self, digest: str) -> str:
+        """An issued token, by its hash."""
+        return f"{self.prefix}token:{digest}"
 
     # Per project
 

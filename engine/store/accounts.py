@@ -1,0 +1,126 @@
+"""The data set's account: one domain, one project named after the region, one user, one key.
+
+It is made exactly once, by whichever process comes first. The password and the secret key stay
+readable for holders of the master key, so that a new data directory on an existing data set
+writes the same credentials; log-ins are checked against the Argon2id hash only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from engine.iam.passwords import hash_password
+from engine.iam.recent import Recent
+from engine.store.scripts import script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.settings import Settings
+    from engine.store.connection import Store
+    from engine.store.keys import Keys
+    from engine.vault import Vault
+
+_CREATE = script(__file__, "accounts")
+_NAME: Final = "tocsin"
+_PASSWORD_BYTES: Final = 18
+_ACCESS_KEY_DIGITS: Final = 20
+_SECRET_KEY_DIGITS: Final = 40
+_ALPHANUMERIC: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as its credentials file shows it. Ids are 32 hex digits."""
+
+    domain_id: str
+    domain_name: str
+    project_id: str
+    project_name: str
+    user_id: str
+    user_name: str
+    access_key: str
+    password: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    password_hash: str = field(repr=False)
+
+
+class Accounts:
+    """Makes and finds accounts."""
+
+    def __init__(self, store: Store, keys: Keys, vault: Vault, settings: Settings) -> None:
+        self._store = store
+        self._keys = keys
+        self._vault = vault
+        self._settings = settings
+        # One account: one entry, read at most once a second however many keys are tried.
+        self._recent = Recent(self._read)
+
+    async def bootstrap(self) -> Account:
+        """The account, created if there is none; any number of processes may race.
+
+        Raises `StoreError`, and `StoreUnfit` if another master key encrypted it.
+        """
+        account = await self._read()
+        if account is not None:
+            return account
+        fields = await self._fresh()
+        given = [part for item in fields.items() for part in item]
+        stored = await self._store.run(_CREATE, [self._keys.account()], given)
+        return self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+
+    async def by_access_key(self, access_key: str) -> Account | None:
+        """The account that the access key belongs to. Raises `StoreError`."""
+        account = await self._recent.get("")
+        return account if account is not None and account.access_key == access_key else None
+
+    async def by_user_id(self, user_id: str) -> Account | None:
+        """The account of the user with this id. Raises `StoreError`."""
+        account = await self._recent.get("")
+        return account if account is not None and account.user_id == user_id else None
+
+    async def by_user_name(
+        self, name: str, *, domain_id: str | None = None, domain_name: str | None = None
+    ) -> Account | None:
+        """The account of the user with this name in that domain. Raises `StoreError`."""
+        account = await self._recent.get("")
+        if account is None or account.user_name != name:
+            return None
+        if domain_id is not None:
+            return account if account.domain_id == domain_id else None
+        return account if account.domain_name == domain_name else None
+
+    async def _read(self, _: str = "") -> Account | None:
+        stored = await self._store.call("HGETALL", self._keys.account(), repeatable=True)
+        if not stored:
+            return None
+        return self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+
+    async def _fresh(self) -> dict[str, str]:
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        secret_key = _letters(_SECRET_KEY_DIGITS)
+        return {
+            "domain_id": secrets.token_hex(16),
+            "domain_name": _NAME,
+            "project_id": secrets.token_hex(16),
+            "project_name": self._settings.region,
+            "user_id": secrets.token_hex(16),
+            "user_name": _NAME,
+            "access_key": _letters(_ACCESS_KEY_DIGITS),
+            "password": self._vault.encrypt(password, "account:password"),
+            "secret_key": self._vault.encrypt(secret_key, "account:secret_key"),
+            "password_hash": await asyncio.to_thread(hash_password, password),
+        }
+
+    def _decode(self, stored: Mapping[bytes, bytes]) -> Account:
+        fields = {name.decode(): value.decode() for name, value in stored.items()}
+        for name in ("password", "secret_key"):
+            fields[name] = self._vault.decrypt(fields[name], f"account:{name}")
+        return Account(**fields)
+
+
+def _letters(count: int) -> str:
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(count))
