@@ -1,0 +1,45 @@
+"""A worker whose transport answers 200 at once: what is left is what the engine costs.
+
+``python -m benchmarks.instant_worker SCRATCH URL`` runs until its standard input ends and
+prints one JSON line every half second: processor seconds used and deliveries made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+from engine.app import Engine
+
+from benchmarks.service import settings
+from engine.testing import InstantTransport
+
+
+async def _report(transport: InstantTransport) -> None:
+    while True:
+        line = {"at": time.monotonic(), "cpu_s": time.process_time(), "sent": transport.count}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+        await asyncio.sleep(0.5)
+
+
+async def _main(scratch: Path, url: str) -> None:
+    transport, stop = InstantTransport(keep=False), asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+    async with Engine.open(
+        url, data=scratch / "data", settings=settings(scratch), transport=transport
+    ) as engine:
+        report = asyncio.create_task(_report(transport))
+        await engine.run_worker(stop)
+        report.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await report
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(Path(sys.argv[1]), sys.argv[2]))

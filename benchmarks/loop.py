@@ -1,0 +1,106 @@
+"""The yardstick: a bare aiohttp POST loop, in a process of its own.
+
+``python -m benchmarks.loop`` reads a `Job` as JSON on standard input and prints one JSON line
+for each number of requests in flight. It has no queue, no rendering, no ledger: what is left
+is what the HTTP client costs. Its session comes from the engine's transport, so that the two
+cannot differ in settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from benchmarks.service import environment
+from engine.guard import AddressGuard
+from engine.transport import AiohttpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import aiohttp
+    from yarl import URL
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to send: the bytes and headers of one captured delivery, to each URL in turn."""
+
+    urls: Sequence[str]
+    headers: Mapping[str, str]
+    body: str
+    in_flight: Sequence[int]
+    warm_up_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one number of requests in flight reached."""
+
+    in_flight: int
+    per_second: float
+    cpu_us: float
+    """Microseconds of this process's processor time for each request."""
+
+
+async def run(job: Job) -> list[Measured]:
+    """Run the loop in a fresh process, so that nothing of the caller slows it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.loop",
+        env=environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate(json.dumps(asdict(job)).encode())
+    if process.returncode != 0:
+        raise RuntimeError(f"the bare loop failed with status {process.returncode}")
+    return [Measured(**json.loads(line)) for line in out.splitlines()]
+
+
+async def _drive(job: Job) -> None:
+    transport = AiohttpTransport(AddressGuard("127.0.0.0/8"))
+    urls = itertools.cycle([transport.parse(url) for url in job.urls])
+    for width in job.in_flight:
+        # The very session that the engine sends with: same connector, guard and timeouts.
+        async with transport._open() as session:  # noqa: SLF001 - the two must not differ
+            await _measure(session, urls, job, width, job.warm_up_s)
+            measured = await _measure(session, urls, job, width, job.seconds)
+        sys.stdout.write(json.dumps(asdict(measured)) + "\n")
+
+
+async def _measure(
+    session: aiohttp.ClientSession, urls: Iterator[URL], job: Job, width: int, seconds: float
+) -> Measured:
+    body, headers = job.body.encode(), dict(job.headers)
+    sent = 0
+    end = time.monotonic() + seconds
+
+    async def post() -> None:
+        nonlocal sent
+        while time.monotonic() < end:
+            async with session.post(
+                next(urls), data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                await answer.read()
+            sent += 1
+
+    begun, cpu = time.monotonic(), time.process_time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(width):
+            group.create_task(post())
+    took = time.monotonic() - begun
+    return Measured(width, sent / took, (time.process_time() - cpu) / max(1, sent) * 1e6)
+
+
+if __name__ == "__main__":
+    uvloop.run(_drive(Job(**json.loads(sys.stdin.read()))))

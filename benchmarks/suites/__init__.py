@@ -1,0 +1,22 @@
+"""The suites, in the order in which they run: the quick ones first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.suites import commands, cpu, idle, isolation, latency, memory, speed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.bench import Suite
+
+SUITES: Final[Mapping[str, Suite]] = {
+    "idle": idle,
+    "latency": latency,
+    "commands": commands,
+    "cpu": cpu,
+    "speed": speed,
+    "memory": memory,
+    "isolation": isolation,
+}

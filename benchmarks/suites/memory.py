@@ -1,0 +1,123 @@
+"""Peak memory of a worker that delivers to 10,000 and to 200,000 subscriptions.
+
+The same number of deliveries each, by a fresh worker, so that only the topic's size differs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import procs
+from benchmarks.chart import Bar, Bars, Curve, Curves, Goal
+from benchmarks.client import ApiClient
+from benchmarks.feed import Feed, text_of
+from benchmarks.report import Result, at_most
+from benchmarks.service import library, service, subscribe
+from benchmarks.sink import nginx
+from benchmarks.wait import until
+
+if TYPE_CHECKING:
+    from benchmarks.bench import Bench
+
+WITHIN: Final = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """What one topic size needed."""
+
+    subscriptions: int
+    deliveries: int
+    at_start_mib: float
+    peak_mib: float
+    timeline: tuple[tuple[float, float], ...]
+    """(seconds, resident MiB) while it delivered."""
+
+
+async def run(bench: Bench) -> Result:
+    """Measure; about three minutes."""
+    small, large, messages = bench.size((10_000, 200_000, 2), (500, 8_000, 1))
+    peaks = []
+    for subscriptions in (small, large):
+        count = messages * large // subscriptions
+        bench.say(f"{count} messages to {subscriptions:,} subscriptions")
+        peaks.append(await _measure(bench, subscriptions, count))
+    return _result(peaks)
+
+
+async def _measure(bench: Bench, subscriptions: int, messages: int) -> Peak:
+    room = bench.room(f"memory-{subscriptions}")
+    async with (
+        nginx(room / "sink") as sink,
+        service(room) as serving,
+        ApiClient(serving.credentials) as client,
+    ):
+        topic = await client.create_topic("memory")
+        async with library(room, serving.redis_url) as engine:
+            await subscribe(engine, topic, sink.urls(subscriptions))
+        feed = Feed(client.publish, topic, text_of(bench.seed), sink.count, subscriptions, 0)
+        pid, begun = serving.worker(), time.monotonic()
+        start = procs.resident_kib(pid)
+        await feed.arrived()
+        for _ in range(messages):
+            await feed.publish()
+        timeline: list[tuple[float, float]] = []
+
+        async def arrived() -> bool:
+            timeline.append((time.monotonic() - begun, procs.resident_kib(pid) / 1024))
+            return await feed.arrived() >= messages * subscriptions
+
+        await until(arrived, 600, "all deliveries to arrive", every_s=0.5)
+        peak = procs.peak_kib(pid)
+        if serving.worker() != pid:
+            raise RuntimeError("the worker was restarted while it was measured")
+    return Peak(subscriptions, messages * subscriptions, start / 1024, peak / 1024, tuple(timeline))
+
+
+def _result(peaks: list[Peak]) -> Result:
+    small, large = peaks
+    ratio = large.peak_mib / small.peak_mib
+    return Result(
+        suite="memory",
+        title="Peak memory of a worker",
+        subtitle=f"{small.deliveries:,} deliveries each, to a topic of "
+        f"{small.subscriptions:,} and of {large.subscriptions:,} http subscriptions",
+        checks=(at_most("large topic ÷ small topic", ratio, "", WITHIN),),
+        facts={
+            f"{each.subscriptions}_subscriptions_mib": {
+                "at start": each.at_start_mib,
+                "peak": each.peak_mib,
+            }
+            for each in peaks
+        },
+        samples={
+            str(each.subscriptions): {
+                "peak_mib": each.peak_mib,
+                "at_start_mib": each.at_start_mib,
+                "timeline": [[round(at, 2), round(mib, 2)] for at, mib in each.timeline],
+            }
+            for each in peaks
+        },
+        panels=(
+            Bars(
+                "Peak resident memory",
+                "MiB",
+                tuple(
+                    Bar(f"{each.subscriptions:,} subscriptions", each.peak_mib, colour=place)
+                    for place, each in enumerate(peaks)
+                ),
+                Goal(small.peak_mib * WITHIN, f"goal ≤ {WITHIN} × small"),
+            ),
+            Curves(
+                "Resident memory while delivering",
+                "seconds",
+                "MiB",
+                tuple(
+                    Curve(f"{each.subscriptions:,} subscriptions", each.timeline, colour=place)
+                    for place, each in enumerate(peaks)
+                ),
+            ),
+        ),
+    )
