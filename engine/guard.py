@@ -101,10 +101,9 @@ class AddressGuard:
 
     def _allows(self, address: _Address) -> bool:
         inner = _embedded(address)
-        return (
-            any(address in network for network in self._allowed)
-            or any(inner in network for network in self._allowed)
-            or not (_is_internal(address) or (inner is not None and _is_internal(inner)))
+        means = (address,) if inner is None else (address, inner)
+        return any(one in network for network in self._allowed for one in means) or not any(
+            _is_internal(one) for one in means
         )
 
 
