@@ -1,0 +1,23 @@
+"""The command line: one module a command. Exit status 0 done, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import typer
+
+from engine.cli import api, dead, demo, outbox, serve, version, worker
+
+app = typer.Typer(
+    name="tocsin",
+    help="Tocsin: a self-hosted notification service that SMN clients use unchanged.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("serve")(serve.serve)
+app.command("api")(api.api)
+app.command("worker")(worker.worker)
+app.command("demo")(demo.demo)
+app.command("outbox")(outbox.outbox)
+app.add_typer(dead.app, name="dead")
+app.command("version")(version.version)

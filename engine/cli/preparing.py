@@ -1,0 +1,42 @@
+"""What must be true before clients come: an account, its credentials file, known stubs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from engine import credentials
+from engine.listening import origin
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+_log = logging.getLogger(__name__)
+
+
+async def prepare(engine: Engine) -> None:
+    """Make the account unless the data set has one, write the credentials file, show notices."""
+    settings = engine.settings
+    account = await engine.accounts.bootstrap()
+    endpoint = origin(settings.public_url)
+    path = credentials.write(
+        settings.data,
+        {
+            "endpoint": endpoint,
+            "iam_endpoint": endpoint,
+            "region": settings.region,
+            "project_id": account.project_id,
+            "domain_name": account.domain_name,
+            "domain_id": account.domain_id,
+            "user_name": account.user_name,
+            "password": account.password,
+            "access_key": account.access_key,
+            "secret_key": account.secret_key,
+        },
+    )
+    _log.info("credentials.written", extra={"path": path})
+    for adapter in dict.fromkeys(engine.adapters.values()):
+        if adapter.notice:
+            _log.warning(
+                "adapter.notice", extra={"protocols": adapter.protocols, "notice": adapter.notice}
+            )

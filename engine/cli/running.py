@@ -1,0 +1,68 @@
+"""What every command does alike: run a loop, say what went wrong in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+from engine.errors import AdapterError, ConfigurationError, StoreUnfit, TocsinError
+
+Result = TypeVar("Result")
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+
+
+def run(main: Callable[[], Coroutine[Any, Any, Result]], *, fast: bool = True) -> Result:
+    """Run ``main()`` on a fresh loop: uvloop's, or asyncio's own where not ``fast``.
+
+    An error of ours ends the process with one sentence on standard error: status 2 if the
+    operator must change something first, 1 if trying again may help.
+    """
+    try:
+        with asyncio.Runner(loop_factory=_uvloop if fast else None) as runner:
+            return runner.run(main())
+    except (ConfigurationError, AdapterError, StoreUnfit) as error:
+        give_up(error, MISUSED)
+    except TocsinError as error:
+        give_up(error, FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def give_up(error: TocsinError, status: int) -> NoReturn:
+    """End the process with the error's sentence."""
+    print(f"tocsin: {error}", file=sys.stderr)  # noqa: T201 - a person reads this
+    sys.exit(status)
+
+
+def announce(line: str) -> None:
+    """Print the one line that a supervisor or a script waits for."""
+    print(line, flush=True)  # noqa: T201 - the command's product
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets; call it inside the running loop.
+
+    A second SIGINT interrupts at once: whoever presses Ctrl-C twice does not want to wait.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    return stop

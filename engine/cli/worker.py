@@ -1,0 +1,50 @@
+"""``tocsin worker``: one worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from engine import logs
+from engine.cli import options
+from engine.cli.running import announce, run, stop_on_signals
+from engine.settings import Settings
+
+
+def worker(
+    config: options.Config = None,
+    data: options.Data = None,
+    public_url: options.PublicUrl = None,
+    redis: options.Redis = None,
+    region: options.Region = None,
+    durability: options.DurabilityOption = None,
+    allow_endpoints: options.AllowEndpoints = None,
+    drain_seconds: options.DrainSeconds = None,
+    name: Annotated[str | None, typer.Option(help="name in logs [default: made up]")] = None,
+    parent: options.Parent = None,
+) -> None:
+    """Run one worker process against a Redis or Valkey; start as many as you like.
+
+    Prints one line, "ready worker NAME", when it has joined. SMS is a stub: messages for the
+    protocol sms go to the outbox (see "tocsin outbox"), not to phones.
+
+    Example: tocsin worker --redis redis://db.internal:6379/0 --public-url https://smn.example.com
+    """
+    given = dict(locals())  # the options, under their settings' names
+    del given["name"], given["parent"]
+    logs.configure("worker")
+    options.live_with(parent)
+    run(lambda: _worker(given, name))
+
+
+async def _worker(given: Mapping[str, object], name: str | None) -> None:
+    from engine.app import Engine
+
+    stop = stop_on_signals()
+    settings = Settings.read(**given)
+    async with Engine.open(settings=settings) as engine:
+        await engine.run_worker(
+            stop, name=name, on_ready=lambda joined: announce(f"ready worker {joined}")
+        )
