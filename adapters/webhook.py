@@ -7,6 +7,7 @@ unsubscribe link, which the signature does not cover, between two ready pieces o
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -44,10 +45,12 @@ _ENDPOINT_LIMIT: Final = 2048
 # Userinfo is left out on purpose: see check().
 _ENDPOINT: Final = re.compile(
     r"(https?)://"
-    r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?)"
+    r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?)"
     r"(?::([0-9]{1,5}))?"
     r"(?:[/?][!$-;=?-\[\]_a-z~%]*)?"
 )
+# A host whose last label is a number is an IPv4 address or nothing (WHATWG URL §3.5).
+_NUMERIC_HOST: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[Xx][0-9A-Fa-f]*)\.?")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*")
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 _HEADERS_MAX: Final = 10
@@ -148,9 +151,11 @@ class WebhookAdapter:
         found = _ENDPOINT.fullmatch(endpoint)
         if found is None or len(endpoint) > _ENDPOINT_LIMIT:
             raise Refused("SMN.0012", "It must be a URL such as https://example.com/path?query.")
-        scheme, port = found.groups()
+        scheme, host, port = found.groups()
         if scheme != protocol:
             raise Refused("SMN.0012", f"It must begin with {protocol}://.")
+        if not _is_host(host):
+            raise Refused("SMN.0012", "The host is neither a name nor a plain IP address.")
         if port is not None and not 1 <= int(port) <= 65_535:
             raise Refused("SMN.0012", "The port must be 1 to 65535.")
         _custom_headers(extension)
@@ -238,6 +243,18 @@ class WebhookAdapter:
             if message.subject:
                 fields["subject"] = message.subject
         return fields
+
+
+def _is_host(text: str) -> bool:
+    """Whether the URL's host is a name, or an address in the one spelling of its kind."""
+    try:
+        if text.startswith("["):
+            ipaddress.IPv6Address(text[1:-1])
+        elif _NUMERIC_HOST.fullmatch(text):
+            ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return ".." not in text
 
 
 def string_to_sign(fields: Iterable[tuple[str, str]]) -> bytes:

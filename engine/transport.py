@@ -234,7 +234,8 @@ def _translate(error: Exception) -> TransportError:  # noqa: PLR0911 - one line 
             return TransportError("unknown host name")
         case aiohttp.ClientSSLError():
             return TransportError("TLS failed")
-        case aiohttp.ClientConnectorError(os_error=_Blocked()):
+        # An odd spelling of an address is not even looked up (2130706433, 127.1).
+        case aiohttp.InvalidURL() | aiohttp.ClientConnectorError(os_error=_Blocked()):
             return AddressRefused("address refused")
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return TransportError("connection refused")
