@@ -39,6 +39,7 @@ CATALOG: Final[dict[str, tuple[int, str]]] = {
     "SMN.0018": (500, "Service internal error."),
     "SMN.0021": (400, "MessageStructure is invalid."),
     "SMN.0022": (403, "Parameter: token is invalid."),
+    "SMN.0042": (400, "Parameter: Message_template_name is invalid."),
     "SMN.0043": (400, "Parameter: subscription is invalid."),
     "SMN.0069": (403, "Not authorized to subscribe internal endpoints."),
     "SMN.0076": (404, "Default message template not found."),

@@ -93,8 +93,9 @@ def parse_date(text: str) -> int | None:
     found = _DATE.fullmatch(text)
     if found is None:
         return None
+    year, month, day, hour, minute, second = map(int, found.groups())
     try:
-        moment = datetime(*map(int, found.groups()), tzinfo=UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
     return int(moment.timestamp()) * 1000

@@ -1,0 +1,106 @@
+"""What goes back: replies, failures and the shapes that failures take on the wire."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiohttp import web
+
+from engine.errors import TocsinError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.errors import Refused
+
+REQUEST_ID: Final = "X-Request-Id"
+_JSON: Final = "application/json"
+
+
+class Shape(Enum):
+    """How a failure of a route looks (SMN API, "Error body")."""
+
+    SMN = "smn"
+    """``request_id`` and both pairs of code and message that clients look for."""
+    MESSAGE = "message"
+    """``{"message"}`` alone: the public confirmation endpoints."""
+    KEYSTONE = "keystone"
+    """``{"error": {"code", "message", "title"}}``: everything under ``/v3``."""
+    PAGE = "page"
+    """A page for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success that is more than a body with its route's status.
+
+    ``body`` is a JSON object, raw bytes with their ``content_type``, or None for no body.
+    """
+
+    body: dict[str, Any] | bytes | None
+    status: int = 200
+    content_type: str = _JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Failure(TocsinError):
+    """A failure as it will be shown: HTTP status, code and sentence.
+
+    Raise it only for what `Refused` cannot say: answers outside the contract's catalogue.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, retry_after: int | None = None
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+    @classmethod
+    def of(cls, refused: Refused) -> Self:
+        """The same as a failure to show."""
+        return cls(refused.status, refused.code, refused.message, retry_after=refused.retry_after)
+
+
+def request_failure(failure: Failure, shape: Shape, request_id: str) -> web.Response:
+    """Render a failure in JSON; ``shape`` must not be a page's."""
+    body: dict[str, Any]
+    if shape is Shape.MESSAGE:
+        body = {"message": failure.message}
+    elif shape is Shape.KEYSTONE:
+        title = HTTPStatus(failure.status).phrase
+        body = {"error": {"code": failure.status, "message": failure.message, "title": title}}
+    else:
+        body = {
+            "request_id": request_id,
+            "code": failure.code,
+            "message": failure.message,
+            "error_code": failure.code,
+            "error_msg": failure.message,
+        }
+    return render(Reply(body, failure.status, headers=retry_header(failure)), request_id)
+
+
+def retry_header(failure: Failure) -> dict[str, str]:
+    """``Retry-After`` where the failure says how long."""
+    return {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
+
+
+def render(reply: Reply, request_id: str) -> web.Response:
+    """The response for a reply."""
+    body = dump(reply.body) if isinstance(reply.body, dict) else reply.body
+    headers = {REQUEST_ID: request_id, **reply.headers}
+    if body is not None:
+        headers["Content-Type"] = reply.content_type
+    return web.Response(body=body, status=reply.status, headers=headers)
+
+
+def dump(body: dict[str, Any]) -> bytes:
+    """Compact JSON."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

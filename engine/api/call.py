@@ -1,0 +1,102 @@
+"""One request on its way to a handler."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from engine.errors import Refused
+from engine.urns import parse_subscription, parse_topic
+
+if TYPE_CHECKING:
+    from engine.api.bodies import Body
+    from engine.api.routes import Route
+    from engine.api.services import Services
+    from engine.iam.authenticate import Caller
+    from engine.iam.signature import GetAll
+
+_MAX_PARAMETERS = 64
+
+
+class Content:
+    """A raw body and its SHA-256, computed at most once."""
+
+    __slots__ = ("_digest", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._digest = ""
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the body."""
+        if not self._digest:
+            self._digest = hashlib.sha256(self.raw).hexdigest()
+        return self._digest
+
+
+@dataclass(slots=True)
+class Call:
+    """What a handler gets.
+
+    ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order,
+    ``body`` the checked model if the route has one. ``origin`` is the public base URL for
+    links. ``caller`` is None on public routes.
+    """
+
+    services: Services
+    route: Route
+    request_id: str
+    path: dict[str, str]
+    query: Sequence[tuple[str, str]]
+    headers: GetAll
+    origin: str
+    content: Content
+    caller: Caller | None = None
+    body: Body | None = None
+
+    def header(self, name: str) -> str | None:
+        """A header's value by its lower-case name; the first if there are more."""
+        values = self.headers(name)
+        return values[0] if values else None
+
+    def parameter(self, name: str) -> str | None:
+        """A query parameter; None if it is absent or empty, the first if there are more."""
+        return next((value for known, value in self.query if known == name and value), None)
+
+    @property
+    def identity(self) -> Caller:
+        """The caller of a route that demands one."""
+        if self.caller is None:
+            raise TypeError(f"{self.route.operation} has no caller")
+        return self.caller
+
+    def check_path(self) -> None:
+        """Check what the path names, in the contract's order: permission before syntax.
+
+        Raises `Refused`: SMN.0001 another project, SMN.0005 topic URN, SMN.0014 subscription
+        URN.
+        """
+        own = self.identity.project_id
+        if self.path.get("project_id", own) != own:
+            raise Refused("SMN.0001")
+        topic, subscription = self.path.get("topic_urn"), self.path.get("subscription_urn")
+        if topic is not None and parse_topic(topic).project_id != own:
+            raise Refused("SMN.0001")
+        if subscription is not None and parse_subscription(subscription).topic.project_id != own:
+            raise Refused("SMN.0001")
+
+
+def parse_query(text: str) -> list[tuple[str, str]]:
+    """Decode a raw query into pairs; raises `Refused` APIGW.0201 if there are too many."""
+    if not text:
+        return []
+    if not text.isascii():
+        # Raw bytes that are not UTF-8 arrive as surrogates, which nothing can encode again.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError as error:
+        raise Refused("APIGW.0201", "The query cannot be read.") from error

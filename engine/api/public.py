@@ -1,0 +1,67 @@
+"""What needs no login: the links in messages, as JSON and as pages, and certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.api import pages
+from engine.api.answers import Failure, Reply
+from engine.errors import Refused
+
+if TYPE_CHECKING:
+    from engine.api.call import Call
+
+
+async def confirm(call: Call) -> dict[str, Any]:
+    """Confirm a subscription; again is fine while the token is valid."""
+    return {"request_id": call.request_id, "subscription_urn": await _confirm(call)}
+
+
+async def confirm_page(call: Call) -> Reply:
+    """The same for a person."""
+    return pages.confirmed(call, await _confirm(call))
+
+
+async def unsubscribe(call: Call) -> dict[str, Any]:
+    """Cancel a subscription; the text holds the link that subscribes again for 48 hours."""
+    _, link = await _unsubscribe(call)
+    return {
+        "message": "You have successfully canceled your subscription. "
+        f"To subscribe again, click the following link: {link}"
+    }
+
+
+async def unsubscribe_page(call: Call) -> Reply:
+    """The same for a person."""
+    urn, link = await _unsubscribe(call)
+    return pages.cancelled(call, urn, link)
+
+
+async def certificate(call: Call) -> Reply:
+    """The certificate that message signatures are verified with, as PEM.
+
+    Texts write its name with hyphens, samples with underscores: both are served.
+    """
+    dataset = call.services.engine.dataset
+    asked = call.path["certificate_id"]
+    if asked.replace("-", "_") != dataset.certificate_id.replace("-", "_"):
+        raise Failure(404, "APIGW.0101", "The certificate does not exist.")
+    return Reply(dataset.certificate_pem, content_type="application/x-pem-file")
+
+
+async def _confirm(call: Call) -> str:
+    token = call.parameter("token")
+    if token is None:
+        raise Refused("SMN.0022", "The link is incomplete.", status=400)
+    subscription = await call.services.engine.subscriptions.confirm(
+        token, call.parameter("topic_urn")
+    )
+    return subscription.urn
+
+
+async def _unsubscribe(call: Call) -> tuple[str, str]:
+    urn = call.parameter("subscription_urn")
+    if urn is None:
+        raise Refused("SMN.0014", "The link is incomplete.")
+    link = await call.services.engine.subscriptions.unsubscribe(urn, call.parameter("sig"))
+    return urn, link
