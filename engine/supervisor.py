@@ -114,6 +114,8 @@ async def supervise(
     database's keeper) runs until they have ended. Raises `ConfigurationError` if a child
     refuses its settings.
     """
+    if stop.is_set():
+        return
     variables = environment(settings)
     descriptor = ("--listen-fd", str(listener))
     api = Child(Command("api", _program("api", *descriptor), variables, (listener,)))

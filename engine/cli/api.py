@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def api(
     run(lambda: _api(given, listen_fd))
 
 
-async def _api(given: Mapping[str, object], listen_fd: int | None) -> None:
+async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
     from engine.api.server import serve_api
     from engine.app import Engine
     from engine.cli.preparing import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from engine.data_lock import holder_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def attach(given: Mapping[str, object]) -> AsyncIterator[Engine]:
+async def attach(given: Mapping[str, Any]) -> AsyncIterator[Engine]:
     """An engine on what is already there; raises `ConfigurationError` if nothing runs."""
     from engine.app import Engine
 

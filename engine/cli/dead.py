@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,9 +83,7 @@ def drop(
     _say("dropped", count, as_json=as_json)
 
 
-async def _list(
-    given: Mapping[str, object], topic: str | None, limit: int, *, as_json: bool
-) -> None:
+async def _list(given: Mapping[str, Any], topic: str | None, limit: int, *, as_json: bool) -> None:
     from engine.cli.attaching import attach
 
     async with attach(given) as engine:
@@ -93,14 +91,14 @@ async def _list(
             _show(letter, as_json=as_json)
 
 
-async def _redrive(given: Mapping[str, object], topic: str | None, message: str | None) -> int:
+async def _redrive(given: Mapping[str, Any], topic: str | None, message: str | None) -> int:
     from engine.cli.attaching import attach
 
     async with attach(given) as engine:
         return await engine.redrive(topic, message_id=message)
 
 
-async def _drop(given: Mapping[str, object], topic: str | None, message: str | None) -> int:
+async def _drop(given: Mapping[str, Any], topic: str | None, message: str | None) -> int:
     from engine.cli.attaching import attach
 
     async with attach(given) as engine:

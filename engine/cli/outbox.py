@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,7 @@ def outbox(
 
 
 async def _outbox(
-    given: Mapping[str, object], protocol: str | None, count: int, *, follow: bool, as_json: bool
+    given: Mapping[str, Any], protocol: str | None, count: int, *, follow: bool, as_json: bool
 ) -> None:
     from engine.cli.attaching import attach
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from engine import logs
 from engine.cli import options
@@ -40,7 +41,7 @@ def serve(
     run(lambda: _serve(given), fast=False)  # it waits for processes; asyncio does that best
 
 
-async def _serve(given: Mapping[str, object]) -> None:
+async def _serve(given: Mapping[str, Any]) -> None:
     from engine.app import Engine
     from engine.cli.preparing import prepare
     from engine.listening import listen, public_url, ready_url

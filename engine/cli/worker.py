@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ def worker(
     run(lambda: _worker(given, name))
 
 
-async def _worker(given: Mapping[str, object], name: str | None) -> None:
+async def _worker(given: Mapping[str, Any], name: str | None) -> None:
     from engine.app import Engine
 
     stop = stop_on_signals()

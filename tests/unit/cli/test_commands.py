@@ -1,0 +1,95 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli import app
+
+COMMANDS = ["serve", "api", "worker", "demo", "outbox", "version"]
+NESTED = ["list", "redrive", "drop"]
+PATHS = [[command] for command in COMMANDS] + [["dead", command] for command in NESTED]
+
+
+def _run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, arguments, prog_name="tocsin")
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_shows_an_example(path: list[str]) -> None:
+    """``--help`` explains each command with an example that begins with the command itself."""
+    status, out, _ = _run(*path, "--help")
+    assert status == 0
+    assert f"Example: tocsin {' '.join(path)}" in out
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "outbox"])
+def test_help_says_that_sms_is_a_stub(command: str) -> None:
+    """Nobody should wait for a short message that only went to the outbox."""
+    assert "SMS is a stub" in _run(command, "--help")[1].replace("\n  ", " ")
+
+
+def test_version_is_printed_for_people_and_programs() -> None:
+    """``version`` prints the version, ``--json`` as an object."""
+    assert _run("version")[1].startswith("tocsin ")
+    assert "version" in json.loads(_run("version", "--json")[1])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["serve", "--nonsense"],
+        ["serve", "--durability", "hope"],
+        ["serve", "--port", "many"],
+        ["dead", "redrive"],
+        ["dead", "drop", "--all", "--topic", "urn:smn:region01:p:t"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    """Wrong usage ends with status 2 and says why on standard error."""
+    status, out, err = _run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert "Error: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "word"),
+    [
+        (["serve"], {"TOCSIN_PORT": "70000"}, "port"),
+        (["serve", "--config", "missing.toml"], {}, "missing.toml"),
+        (["serve", "--allow-endpoints", "everything"], {}, "allow_endpoints"),
+        (["outbox"], {}, "No service runs on"),
+        (["dead", "list"], {}, "No service runs on"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_configuration_exits_2_with_one_sentence(
+    arguments: list[str],
+    variables: dict[str, str],
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A configuration that cannot work is one line on standard error, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    status, out, err = _run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert word in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_module_is_the_command() -> None:
+    """``python -m engine`` is ``tocsin``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("tocsin ")

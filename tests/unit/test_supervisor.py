@@ -1,0 +1,129 @@
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import supervisor
+from engine.children import Backoff
+from engine.errors import ConfigurationError
+from engine.settings import Durability, Settings
+
+SHOW = """
+from engine.settings import Settings
+print(Settings.read().model_dump_json())
+"""
+
+# A stand-in for the engine's processes. It notes in a file what it lives through.
+FAKE = """
+import pathlib, signal, sys
+notes, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+def note(what):
+    with notes.open("a") as file:
+        file.write(f"{name} {what}\\n")
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+note("started")
+print("ready", name, flush=True)
+signal.sigwait({signal.SIGTERM})
+note("stopped")
+"""
+
+
+def test_children_read_exactly_the_parents_settings(tmp_path: Path) -> None:
+    """Options of the parent reach its children whatever environment and file say."""
+    settings = Settings(
+        port=0,
+        data=tmp_path / "data",
+        retry_delays=(0.5, 1),
+        durability=Durability.MEMORY,
+        unsubscribe_bare_urn=False,
+        max_backlog=7,
+        redis="unix:///somewhere/socket",
+    )
+    (tmp_path / "tocsin.toml").write_text("port = 1\nmax_backlog = 8\n")
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env=supervisor.environment(settings),
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert Settings.model_validate_json(done.stdout) == settings
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replace the processes by fakes; returns the file of their notes."""
+    path = tmp_path / "notes"
+
+    def program(name: str, *_: str) -> tuple[str, ...]:
+        return (sys.executable, "-c", FAKE, str(path), name)
+
+    monkeypatch.setattr(supervisor, "_program", program)
+    return path
+
+
+async def test_the_service_stops_from_the_door_inwards(notes: Path) -> None:
+    """The API ends before the workers are asked to, so that nothing new is accepted."""
+    stop = asyncio.Event()
+    async with asyncio.timeout(20):
+        await supervisor.supervise(Settings(workers=2), 0, stop=stop, on_ready=stop.set)
+    lines = notes.read_text().splitlines()
+    assert "api stopped" in lines
+    stopped = [line for line in lines if line.endswith("stopped")]
+    assert stopped[0] == "api stopped"
+
+
+async def test_a_stop_before_the_start_starts_nothing(notes: Path) -> None:
+    """A service that was told to stop while it prepared does not start children."""
+    stop = asyncio.Event()
+    stop.set()
+    await supervisor.supervise(Settings(workers=1), 0, stop=stop, on_ready=stop.set)
+    assert not notes.exists()
+
+
+async def test_a_refused_configuration_ends_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a child can never start, the service ends and says so."""
+
+    def program(*_: str) -> tuple[str, ...]:
+        return (sys.executable, "-c", "raise SystemExit(2)")
+
+    monkeypatch.setattr(supervisor, "_program", program)
+    with pytest.raises(ConfigurationError, match="refused its configuration"):
+        await supervisor.supervise(
+            Settings(workers=1), 0, stop=asyncio.Event(), on_ready=lambda: None
+        )
+
+
+class DyingServer:
+    """Stands in for the embedded server; its first ``failures`` restarts fail."""
+
+    def __init__(self, failures: int) -> None:
+        self.url = "unix:///socket"
+        self.pid = 1
+        self.process_died = asyncio.Event()
+        self.restarts = 0
+        self.back = asyncio.Event()
+        self._failures = failures
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        if self.restarts <= self._failures:
+            raise ConfigurationError("not yet")
+        self.process_died.clear()
+        self.back.set()
+
+
+async def test_a_dead_database_is_started_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart that fails is tried again; a second death is noticed, too."""
+    monkeypatch.setattr(supervisor, "Backoff", lambda: Backoff(first=0.001))
+    server = DyingServer(failures=2)
+    database = supervisor.Database(server.url, server)  # type: ignore[arg-type] # a stand-in
+    keeping = asyncio.create_task(database.keep())
+    for restarts in (3, 4):
+        server.back.clear()
+        server.process_died.set()
+        await server.back.wait()
+        assert server.restarts == restarts
+    keeping.cancel()
