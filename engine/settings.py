@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     redis_server: str = Field("", description="server binary for the embedded default")
     key_prefix: str = Field("tocsin:", min_length=1, description="every key begins with it")
     shards: int = Field(8, ge=1, le=256, description="fixed when a data set is created")
-    durability: Durability = Field(Durability.FSYNC, description="what an accepted message survives")
+    durability: Durability = Field(
+        Durability.FSYNC, description="what an accepted message survives"
+    )
     max_memory: int = Field(
         2 * 1024**3, ge=32 * 1024**2, description="bytes the embedded server may use"
     )

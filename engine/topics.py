@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from engine.errors import Refused, TocsinError
+from engine.urns import TOPIC_NAME, TopicUrn, parse_topic
 
 if TYPE_CHECKING:
     from engine.models import Listing, Topic
+    from engine.settings import Settings
+    from engine.store.topic_records import TopicRecords
+
+MAX_DISPLAY_NAME_BYTES = 192
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Topics:
     """Topics of all projects; every method raises `Refused` with the contract's code."""
+
+    def __init__(self, records: TopicRecords, settings: Settings) -> None:
+        self._records = records
+        self._settings = settings
 
     async def create(
         self,
@@ -23,20 +36,57 @@ class Topics:
 
         Codes: SMN.0002 name, SMN.0003 display_name over 192 bytes, SMN.0004 quota.
         """
-        raise NotImplementedError
+        if TOPIC_NAME.fullmatch(name) is None:
+            raise Refused(
+                "SMN.0002",
+                "It has 1 to 255 letters, digits, hyphens and underscores"
+                " and begins with a letter or digit.",
+            )
+        _check_display_name(display_name)
+        urn = TopicUrn(self._settings.region, project_id, name)
+        made = await self._records.create(
+            urn,
+            display_name=display_name,
+            enterprise_project_id=enterprise_project_id,
+            quota=self._settings.quota_topics,
+        )
+        if made is None:
+            raise Refused("SMN.0004")
+        topic_id, new = made
+        topic = await self._records.read(topic_id)
+        if topic is None:
+            raise TocsinError(f"Topic {urn} was deleted while it was created.")
+        return topic, new
 
     async def get(self, urn: str) -> Topic:
         """Codes: SMN.0005 malformed URN, SMN.0006 unknown."""
-        raise NotImplementedError
+        topic_id = await self._records.find(parse_topic(urn))
+        topic = await self._records.read(topic_id) if topic_id else None
+        if topic is None or topic.urn != urn:
+            raise Refused("SMN.0006")
+        return topic
 
     async def update(self, urn: str, *, display_name: str) -> Topic:
         """Change the display name; codes as `create` and `get`."""
-        raise NotImplementedError
+        _check_display_name(display_name)
+        topic = await self.get(urn)
+        if not await self._records.rename(topic.id, display_name):
+            raise Refused("SMN.0006")
+        return await self.get(urn)
 
     async def delete(self, urn: str) -> None:
         """Delete with everything that belongs to it; the purge goes on in the background."""
-        raise NotImplementedError
+        topic = await self.get(urn)
+        if not await self._records.delete(parse_topic(urn), topic.id):
+            raise Refused("SMN.0006")
 
     async def list(self, project_id: str, *, offset: int = 0, limit: int = 100) -> Listing[Topic]:
         """Newest first (SMN API, "Order")."""
-        raise NotImplementedError
+        return await self._records.page(project_id, offset, limit)
+
+
+def _check_display_name(text: str) -> None:
+    if len(text.encode()) > MAX_DISPLAY_NAME_BYTES or _CONTROL.search(text):
+        raise Refused(
+            "SMN.0003", f"It has at most {MAX_DISPLAY_NAME_BYTES} bytes and no control characters."
+        )

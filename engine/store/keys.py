@@ -67,7 +67,9 @@ class Keys:
 
     def new_topic_id(self, shard: int) -> str:
         """A fresh id, 32 hex digits, that `shard_of_topic` maps to the shard."""
-        lead = shard + self.shards * secrets.randbelow((256 - shard + self.shards - 1) // self.shards)
+        lead = shard + self.shards * secrets.randbelow(
+            (256 - shard + self.shards - 1) // self.shards
+        )
         return f"{lead:02x}{secrets.token_hex(15)}"
 
     def shard(self, number: int) -> str:

@@ -1,0 +1,292 @@
+"""Stage 1: check a message, store it, number it and queue its pages, in one round trip.
+
+The answer leaves only when Redis holds the message as the configured durability says: with
+``fsync`` the server itself answers after its fsync, with ``replica`` the same connection waits
+for a replica.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import Refused
+from engine.models import Kind, Message, Subscription, Topic
+from engine.settings import Durability
+from engine.store import messages
+from engine.store.messages import Reference
+from engine.store.scripts import script
+from engine.urns import parse_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from engine.faults import Faults
+    from engine.ports import Clock
+    from engine.settings import Settings
+    from engine.store.connection import Store
+    from engine.store.keys import Keys
+    from engine.store.topic_records import TopicRecords
+
+MAX_MESSAGE_BYTES = 262_144
+MAX_SUBJECT_BYTES = 512
+QUANTUM_PAGES = 8
+LANE_LIMIT = 32
+"""Batches that a lane is filled up to: about a second of one worker's work."""
+
+_ACCEPT = script(__file__, "accept")
+_RECENT_MS = 10_000
+_KNOWN_TOPICS = 10_000
+_MEMORY_CHECK_S = 1.0
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as its publisher wants it; ``content`` holds ``default`` and per protocol."""
+
+    content: Mapping[str, str]
+    subject: str | None = None
+    ttl_s: int | None = None
+    attributes: Sequence[Mapping[str, object]] = ()
+    locale: str = ""
+
+
+class Publisher:
+    """Accepts messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        settings: Settings,
+        topics: TopicRecords,
+        faults: Faults,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._settings = settings
+        self._topics = topics
+        self._faults = faults
+        # URN → topic and the protocols that it had subscribers of; the script corrects both.
+        self._known: dict[str, tuple[Topic, str]] = {}
+        self._memory_checked = -_MEMORY_CHECK_S
+        self._memory_full = False
+
+    async def publish(
+        self,
+        topic_urn: str,
+        draft: Draft,
+        *,
+        idempotency_key: str | None = None,
+        request_hash: str | None = None,
+    ) -> str:
+        """Accept a message for all confirmed subscriptions of a topic; returns its id.
+
+        With an ``idempotency_key`` a second call within the window returns the first one's id;
+        ``request_hash`` (hex SHA-256) tells whether it is the same request, by default that of
+        the draft. Raises `Refused`: SMN.0005/0006 topic, SMN.0008 subject, SMN.0009 message,
+        APIGW.0201 time_to_live, TOCSIN.0001/0003 idempotency, APIGW.0308 backlog or memory.
+        """
+        ttl_s = self._check(draft)
+        digest, marker = "", ""
+        if idempotency_key is not None:
+            if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+                raise Refused("TOCSIN.0003")
+            digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+            marker = request_hash or _fingerprint(draft)
+        memory_full = await self._memory_is_full()
+        for attempt in range(2):
+            topic, active = await self._topic(topic_urn, fresh=attempt > 0)
+            message = self._message(topic, Kind.NOTIFICATION, draft, ttl_s)
+            verdict = await self._accept(
+                message, active.split(), digest=digest, marker=marker, memory_full=memory_full
+            )
+            if verdict is not None:
+                return verdict
+            self._known.pop(topic_urn, None)
+        raise Refused("SMN.0006")
+
+    async def address(
+        self,
+        topic: Topic,
+        subscription: Subscription,
+        kind: Kind,
+        draft: Draft,
+        *,
+        link: str | None = None,
+    ) -> str:
+        """Accept a message for one subscription, whatever its status is; returns its id."""
+        ttl_s = self._check(draft)
+        message = self._message(topic, kind, draft, ttl_s, link=link)
+        verdict = await self._accept(
+            message,
+            (subscription.protocol,),
+            recipient=subscription,
+            memory_full=await self._memory_is_full(),
+        )
+        if verdict is None:
+            raise Refused("SMN.0006")
+        return verdict
+
+    def _check(self, draft: Draft) -> int:
+        """Refuse what the contract refuses; returns the time to live in seconds."""
+        if draft.subject is not None and (
+            len(draft.subject.encode()) > MAX_SUBJECT_BYTES or _CONTROL.search(draft.subject)
+        ):
+            raise Refused(
+                "SMN.0008", f"It has at most {MAX_SUBJECT_BYTES} bytes and no control characters."
+            )
+        text = draft.content.get("default", "")
+        size = max(len(part.encode()) for part in (text, *draft.content.values()))
+        if not text or size > MAX_MESSAGE_BYTES:
+            raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes.")
+        ttl_s = self._settings.default_ttl if draft.ttl_s is None else draft.ttl_s
+        if not 1 <= ttl_s <= self._settings.max_ttl:
+            raise Refused("APIGW.0201", f"time_to_live is 1 to {self._settings.max_ttl} seconds.")
+        return ttl_s
+
+    def _message(
+        self, topic: Topic, kind: Kind, draft: Draft, ttl_s: int, *, link: str | None = None
+    ) -> Message:
+        now_ms = self._clock.now_ms()
+        return Message(
+            id=secrets.token_hex(16),
+            topic_id=topic.id,
+            topic_urn=topic.urn,
+            project_id=topic.project_id,
+            kind=kind,
+            content=draft.content,
+            created_ms=now_ms,
+            deadline_ms=now_ms + ttl_s * 1000,
+            subject=draft.subject or None,
+            attributes=tuple(draft.attributes),
+            link=link,
+            locale=draft.locale,
+            topic_name=topic.name,
+            display_name=topic.display_name,
+        )
+
+    async def _accept(
+        self,
+        message: Message,
+        protocols: Iterable[str],
+        *,
+        recipient: Subscription | None = None,
+        digest: str = "",
+        marker: str = "",
+        memory_full: bool,
+    ) -> str | None:
+        """Run the script until it knows the protocols; None if the topic is gone."""
+        content = messages.encode(message)
+        known = tuple(protocols)
+        while True:
+            self._faults.reach("accept:before")
+            verdict, *rest = await self._store.run(
+                _ACCEPT,
+                self._accept_keys(message, digest, known),
+                self._accept_args(message, content, recipient, digest, marker, memory_full) + known,
+                wait_replicas=self._settings.durability is Durability.REPLICA,
+            )
+            self._faults.reach("accept:after")
+            match verdict:
+                case b"ok" | b"replay":
+                    if recipient is None:
+                        self._learn(message.topic_urn, rest[2].decode())
+                    return str(rest[0].decode())
+                case b"protocols":
+                    known = tuple(rest[2].decode().split())
+                case b"gone":
+                    return None
+                case b"conflict":
+                    raise Refused("TOCSIN.0001")
+                case b"full":
+                    raise Refused("APIGW.0308", "the backlog limit is reached", retry_after=5)
+                case _:
+                    raise Refused("APIGW.0308", "the memory limit is reached", retry_after=5)
+
+    def _accept_keys(self, message: Message, digest: str, protocols: Iterable[str]) -> list[str]:
+        keys = self._keys
+        shard = keys.shard_of_topic(message.topic_id)
+        stored = keys.message(message.topic_id, message.id)
+        found = [
+            keys.topic(message.topic_id),
+            stored,
+            keys.recent(shard),
+            keys.gauges(shard),
+            keys.idempotency(message.topic_id, digest) if digest else stored,
+        ]
+        for protocol in protocols:
+            found += (
+                keys.inbox(shard, protocol),
+                keys.backlog(shard, protocol),
+                keys.lane(shard, protocol),
+            )
+        return found
+
+    def _accept_args(
+        self,
+        message: Message,
+        content: bytes,
+        recipient: Subscription | None,
+        digest: str,
+        marker: str,
+        memory_full: bool,  # noqa: FBT001 - one flag of a script's argument list
+    ) -> tuple[str | bytes | int, ...]:
+        place = ""
+        if recipient is not None:
+            place = Reference("", "", recipient.page, recipient.seat, recipient.id).encode()[2:]
+        return (
+            message.id,
+            message.topic_id,
+            content,
+            _RECENT_MS,
+            marker if digest else "",
+            self._settings.idempotency_seconds * 1000,
+            QUANTUM_PAGES,
+            LANE_LIMIT,
+            self._settings.max_backlog,
+            recipient.protocol if recipient else "",
+            place,
+            "1" if memory_full else "0",
+        )
+
+    async def _topic(self, urn: str, *, fresh: bool) -> tuple[Topic, str]:
+        known = None if fresh else self._known.get(urn)
+        if known is not None:
+            return known
+        parsed = parse_topic(urn)
+        topic_id = await self._topics.find(parsed)
+        topic = await self._topics.read(topic_id) if topic_id else None
+        if topic is None:
+            raise Refused("SMN.0006")
+        if len(self._known) >= _KNOWN_TOPICS:
+            self._known.clear()
+        self._known[urn] = topic, ""
+        return self._known[urn]
+
+    def _learn(self, urn: str, active: str) -> None:
+        known = self._known.get(urn)
+        if known is not None and known[1] != active:
+            self._known[urn] = known[0], active
+
+    async def _memory_is_full(self) -> bool:
+        """Whether Redis is past the share of its memory that messages may take."""
+        now = time.monotonic()
+        if now - self._memory_checked >= _MEMORY_CHECK_S:
+            self._memory_checked = now
+            used, maximum = await self._store.used_memory()
+            self._memory_full = maximum > 0 and used >= maximum * self._settings.memory_limit
+        return self._memory_full
+
+
+def _fingerprint(draft: Draft) -> str:
+    text = repr((sorted(draft.content.items()), draft.subject, draft.ttl_s, draft.attributes))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,233 @@
+"""A batch in a worker's hands: one message for one page, and what has become of its seats.
+
+Nothing here waits or talks to Redis. `dispatch` starts its seats and reports outcomes, `settle`
+takes what is not yet written. The batch's row says everything that must survive the worker.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.models import End
+
+if TYPE_CHECKING:
+    from engine.models import Message
+    from engine.pipeline.pages import Entry, Page
+    from engine.ports import Adapter
+    from engine.store.ledger import Row
+    from engine.store.messages import Reference
+
+ATTEMPTED = "attempted"
+
+
+class Delivery:
+    """One message owed to one seat."""
+
+    __slots__ = ("batch", "entry", "pool", "seat", "started", "started_ms", "tries")
+
+    def __init__(self, batch: Batch, seat: int, entry: Entry, tries: int) -> None:
+        self.batch = batch
+        self.seat = seat
+        self.entry = entry
+        self.tries = tries
+        self.pool: Any = None
+        self.started = 0.0
+        self.started_ms = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What one settle call writes for one batch; kept until it is known to be written."""
+
+    batch: Batch
+    mode: str
+    number: int
+    row: bytes
+    due_ms: int
+    lines: str
+    header: str
+    dead: str
+    dead_count: int
+    counters: str
+
+
+class Batch:
+    """State of a batch that this worker holds."""
+
+    __slots__ = (
+        "adapter",
+        "born",
+        "claims",
+        "closed",
+        "content",
+        "counters",
+        "dead",
+        "entry_id",
+        "flushed_at",
+        "lease_until",
+        "lines",
+        "message",
+        "page",
+        "protocol",
+        "reference",
+        "row",
+        "running",
+        "sequence",
+        "shard",
+        "size",
+        "stale",
+        "timer",
+        "unflushed",
+    )
+
+    def __init__(
+        self,
+        *,
+        shard: int,
+        protocol: str,
+        entry_id: bytes,
+        reference: Reference,
+        claims: int,
+        row: Row,
+        adapter: Adapter[Any, Any],
+        now: float,
+        lease_until: float,
+    ) -> None:
+        self.shard = shard
+        self.protocol = protocol
+        self.entry_id = entry_id
+        self.reference = reference
+        self.claims = claims
+        self.row = row
+        self.adapter = adapter
+        self.lease_until = lease_until
+        self.born = self.flushed_at = now
+        self.message: Message | None = None
+        self.content: Any = None
+        self.size = 0
+        self.sequence = 0
+        self.page: Page | None = None
+        self.running: set[int] = set()
+        self.closed = False
+        self.stale = False
+        self.timer: Any = None
+        self.unflushed = 0
+        self.lines: list[tuple[Any, ...]] = []
+        self.dead: list[str] = []
+        self.counters: dict[str, int] = {}
+
+    @property
+    def field(self) -> str:
+        """The batch's field in the message's ledger."""
+        return f"{self.protocol}:{self.reference.page}"
+
+    @property
+    def deadline_ms(self) -> int:
+        """When the batch's deliveries expire; a redrive may have set a later one."""
+        own = self.message.deadline_ms if self.message else 0
+        return self.row.deadline_ms or own
+
+    def attempted(self, code: int) -> None:
+        """Count an attempt and the class of its answer."""
+        counters = self.counters
+        counters[ATTEMPTED] = counters.get(ATTEMPTED, 0) + 1
+        if code >= 400:
+            name = "4xx" if code < 500 else "5xx"
+            counters[name] = counters.get(name, 0) + 1
+
+    def end(
+        self,
+        seat: int,
+        entry_id: str,
+        shown: str,
+        end: End,
+        *,
+        tries: int,
+        at_ms: int,
+        took_ms: int = 0,
+        code: int = 0,
+        reason: str = "",
+        answer: str = "",
+    ) -> None:
+        """Record that a delivery has ended for good."""
+        self.row.ended |= 1 << seat
+        self.row.waiting.pop(seat, None)
+        self.unflushed += 1
+        if end.log_status is None:
+            return
+        self.lines.append((entry_id, shown, end, code, at_ms, took_ms, reason, tries))
+        if end is End.DELIVERED:
+            self.counters["delivered"] = self.counters.get("delivered", 0) + 1
+        else:
+            self.dead.append(
+                json.dumps([seat, entry_id, shown, end, code, reason, answer, tries, at_ms])
+            )
+
+    def failed(
+        self,
+        entry_id: str,
+        shown: str,
+        *,
+        tries: int,
+        at_ms: int,
+        took_ms: int,
+        code: int,
+        reason: str,
+    ) -> None:
+        """Keep an attempt that will be followed by another."""
+        self.unflushed += 1
+        self.lines.append((entry_id, shown, "", code, at_ms, took_ms, reason, tries))
+
+    @property
+    def finished(self) -> bool:
+        """Whether no seat is in flight or about to be."""
+        return not self.running
+
+    @property
+    def next_due_ms(self) -> int:
+        """When the next seat that only waits comes due; 0 = none waits."""
+        running = self.running
+        return min(
+            (wait.due_ms for seat, wait in self.row.waiting.items() if seat not in running),
+            default=0,
+        )
+
+    def take_flush(self, mode: str) -> Flush:
+        """Everything not yet written, as one flush; the row's number moves on with it."""
+        row = self.row
+        row.flush += 1
+        ends = mode == "end" and not row.waiting
+        lines, self.lines = self.lines, []
+        dead, self.dead = self.dead, []
+        counters, self.counters = self.counters, {}
+        self.unflushed = 0
+        return Flush(
+            batch=self,
+            mode=mode,
+            number=row.flush,
+            row=b"" if ends else row.pack(),
+            due_ms=self.next_due_ms,
+            lines=json.dumps(lines, separators=(",", ":"), ensure_ascii=False) if lines else "",
+            header=self._header() if lines else "",
+            dead="".join(line + "\n" for line in dead),
+            dead_count=len(dead),
+            counters=" ".join(
+                f"{self.protocol}:{name} {count}" for name, count in counters.items()
+            ),
+        )
+
+    def _header(self) -> str:
+        reference, message = self.reference, self.message
+        return json.dumps(
+            [
+                reference.topic_id,
+                reference.message_id,
+                self.protocol,
+                message.topic_urn if message else "",
+                message.project_id if message else "",
+                message.created_ms if message else 0,
+            ],
+            separators=(",", ":"),
+        )

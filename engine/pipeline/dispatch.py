@@ -1,0 +1,482 @@
+"""Stage 3: run batches: start their deliveries within bounds, turn outcomes into decisions.
+
+Two pools keep endpoints apart: those that answered lately, and all others. An endpoint that
+hangs is moved to the second as soon as that shows, so that it never holds a place that healthy
+ones need. A delivery that finds its endpoint full or parked, or the second pool full, gets a
+due time instead of a place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any, assert_never
+
+from engine.models import Delivered, End, Rejected, Retry, Throttled
+from engine.pipeline.batch import Batch, Delivery
+from engine.pipeline.pool import Pool
+from engine.policy.retry_schedule import next_due_ms, round_up
+from engine.settings import Blacklist
+from engine.store.ledger import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from engine.models import Outcome
+    from engine.pipeline.health import Health
+    from engine.pipeline.pages import EndpointState, Entry
+    from engine.ports import Clock
+    from engine.settings import Settings
+
+log = logging.getLogger(__name__)
+
+QUEUED = 512
+"""Deliveries ready but not started at which no more batches are read: a few tens of ms."""
+_SILENCE_S = 0.5
+_SWEEP_S = 0.25
+_NEW_WAIT_MS = 100
+_SUSPECT_WAIT_MS = 2000
+_NEW_IN_FLIGHT = 16
+_SUSPECT_IN_FLIGHT = 2
+_ENDPOINT_QUEUE = 256
+_SOLO = -1
+"""Stands in a batch's running seats while it is run seat by seat."""
+
+
+class Dispatcher:
+    """Starts deliveries and records their outcomes."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        health: Health,
+        touched: Callable[[Batch], None],
+        write_now: Callable[[Batch], Awaitable[bool]],
+        on_room: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._health = health
+        self._touched = touched
+        self._write_now = write_now
+        self._on_room = on_room
+        self._loop = asyncio.get_running_loop()
+        half = max(settings.in_flight // 2, 1)
+        self.proven = Pool(self._start, self._admits, half)
+        self.others = Pool(self._start, self._admits, half)
+        self._bytes = 0
+        self._starved = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more batches may be read."""
+        queued = len(self.proven.queue)
+        if not self.others.stalled:
+            queued += len(self.others.queue)
+        return queued < QUEUED
+
+    # Starting
+
+    def begin(self, batch: Batch) -> None:
+        """Queue every seat of a loaded batch that is owed the message and not done."""
+        page, message, row = batch.page, batch.message, batch.row
+        assert page is not None
+        assert message is not None
+        only = batch.reference.seat
+        now_ms = self._clock.now_ms()
+        due: list[Delivery] = []
+        for seat, wait in list(row.waiting.items()):
+            entry = page.entries.get(seat)
+            if entry is None or entry.id != wait.subscription_id or not self._owed(batch, entry):
+                batch.end(
+                    seat, wait.subscription_id, "", End.WITHDRAWN, tries=wait.tries, at_ms=now_ms
+                )
+            elif wait.due_ms <= now_ms:
+                due.append(Delivery(batch, seat, entry, wait.tries))
+        if only is not None:
+            self._begin_addressed(batch, due, now_ms)
+        else:
+            ended, waiting, sequence = row.ended, row.waiting, batch.sequence
+            for seat, entry in page.entries.items():
+                if (
+                    entry.open
+                    and entry.first <= sequence
+                    and not ended >> seat & 1
+                    and seat not in waiting
+                ):
+                    due.append(Delivery(batch, seat, entry, 0))
+        if batch.claims > self._settings.max_claims:
+            batch.running.add(_SOLO)
+            self._spawn(self._one_by_one(batch, due))
+            return
+        self._queue(batch, due)
+        self._arm(batch)
+        self._touched(batch)
+
+    def _begin_addressed(self, batch: Batch, due: list[Delivery], now_ms: int) -> None:
+        reference, row = batch.reference, batch.row
+        seat = reference.seat
+        assert seat is not None
+        assert batch.page is not None
+        if row.ended >> seat & 1 or seat in row.waiting:
+            return
+        entry = batch.page.entries.get(seat)
+        if entry is None or entry.id != reference.subscription_id:
+            batch.end(seat, reference.subscription_id, "", End.WITHDRAWN, tries=0, at_ms=now_ms)
+        else:
+            due.append(Delivery(batch, seat, entry, 0))
+
+    async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
+        """Run a batch that was claimed too often: whoever died may have died of one seat.
+
+        Each seat is written down before it is tried. If this worker dies too, the next one
+        finds the seat named and buries it.
+        """
+        row, now_ms = batch.row, self._clock.now_ms()
+        try:
+            for delivery in due:
+                if delivery.seat == row.solo:
+                    row.solo = None
+                    batch.running.add(delivery.seat)
+                    self._end(delivery, End.WORKER_CRASH, now_ms, reason="workers died on it")
+                    continue
+                row.solo = delivery.seat
+                if batch.closed or not await self._write_now(batch):
+                    return
+                batch.running.add(delivery.seat)
+                delivery.pool = self.others
+                sending = self._start(delivery)
+                if sending is not None:
+                    await sending
+            row.solo = None
+        finally:
+            batch.running.discard(_SOLO)
+            self._touched(batch)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _owed(self, batch: Batch, entry: Entry) -> bool:
+        """Whether a subscription still wants a message that is addressed to its seat."""
+        return batch.reference.seat is not None or (entry.open and entry.first <= batch.sequence)
+
+    def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
+        if not deliveries:
+            return
+        batch.running.update(delivery.seat for delivery in deliveries)
+        proven = [d for d in deliveries if d.entry.state.proven]
+        if proven:
+            self.proven.put(proven)
+        if len(proven) < len(deliveries):
+            self.others.put([d for d in deliveries if not d.entry.state.proven])
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _admits(self, delivery: Delivery) -> bool:
+        """Whether a delivery's bytes fit into what may be in flight."""
+        if not self._bytes or self._bytes + delivery.batch.size <= self._settings.in_flight_bytes:
+            return True
+        self._starved = True
+        return False
+
+    def _start(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
+        """Start one delivery, or decide at once that it is not to be sent now."""
+        batch, state = delivery.batch, delivery.entry.state
+        if batch.closed:
+            return None
+        if batch.stale and not self._still_owed(delivery):
+            return None
+        now = self._loop.time()
+        now_ms = self._clock.now_ms()
+        if now >= batch.lease_until:
+            # Another worker may hold the batch by now: nothing is sent, the fence decides.
+            self._postpone(delivery, now_ms)
+            return None
+        if now_ms >= batch.deadline_ms:
+            self._end(delivery, End.EXPIRED, now_ms, reason="time_to_live passed")
+            return None
+        if self._health.parked and self._leave_alone(delivery, now_ms):
+            return None
+        if state.proven:
+            if state.in_flight >= self._settings.endpoint_in_flight:
+                if state.queue is None:
+                    state.queue = deque()
+                if len(state.queue) < _ENDPOINT_QUEUE:
+                    state.queue.append(delivery)
+                else:
+                    self._wait(delivery)
+                return None
+        elif (
+            state.in_flight >= (_SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT)
+            or len(self.others.in_flight) >= self.others.maximum
+        ):
+            self._wait(delivery)
+            return None
+        state.in_flight += 1
+        self._bytes += batch.size
+        delivery.started = now
+        delivery.started_ms = now_ms
+        return self._send(delivery)
+
+    def _still_owed(self, delivery: Delivery) -> bool:
+        """Look the seat up again: the page has changed since the delivery was queued."""
+        page = delivery.batch.page
+        entry = page.entries.get(delivery.seat) if page else None
+        if (
+            entry is not None
+            and entry.id == delivery.entry.id
+            and self._owed(delivery.batch, entry)
+        ):
+            delivery.entry = entry
+            return True
+        self._end(delivery, End.WITHDRAWN, self._clock.now_ms())
+        return False
+
+    def _leave_alone(self, delivery: Delivery, now_ms: int) -> bool:
+        """Whether the endpoint is parked; if so the delivery has been dealt with."""
+        until_ms = self._health.until_ms(delivery.entry.state, now_ms)
+        if not until_ms:
+            return False
+        if self._settings.blacklist is Blacklist.FAIL:
+            self._end(delivery, End.REJECTED, now_ms, reason="endpoint blacklisted")
+        else:
+            wait_ms = max(until_ms - now_ms, _NEW_WAIT_MS)
+            self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
+        return True
+
+    def _wait(self, delivery: Delivery) -> None:
+        """Postpone a delivery whose endpoint, or pool, has no place for it."""
+        wait_ms = _SUSPECT_WAIT_MS if delivery.entry.state.suspect else _NEW_WAIT_MS
+        self._postpone(delivery, round_up(self._clock.now_ms() + wait_ms, wait_ms))
+
+    async def _send(self, delivery: Delivery) -> None:
+        batch, entry = delivery.batch, delivery.entry
+        outcome: Outcome
+        try:
+            outcome = await batch.adapter.send(batch.content, entry.prepared)
+        except Exception:
+            log.exception(
+                "adapter.failed",
+                extra={"protocol": batch.protocol, "message_id": batch.reference.message_id},
+            )
+            outcome = Retry("the adapter failed")
+        finally:
+            entry.state.in_flight -= 1
+            self._bytes -= batch.size
+        self._record(delivery, outcome)
+        if entry.state.queue:
+            self._next_of(entry.state)
+        if self._starved:
+            self._starved = False
+            self.proven.pump()
+            self.others.pump()
+
+    def _next_of(self, state: EndpointState) -> None:
+        """Let the next delivery of a proven endpoint in; postpone all if it is none any more."""
+        queue = state.queue
+        assert queue is not None
+        if state.proven:
+            self.proven.queue.appendleft(queue.popleft())
+            self.proven.pump()
+            return
+        while queue:
+            self._wait(queue.popleft())
+
+    # Recording
+
+    def _record(self, delivery: Delivery, outcome: Outcome) -> None:
+        batch, entry = delivery.batch, delivery.entry
+        if batch.closed:
+            return
+        took_ms = int((self._loop.time() - delivery.started) * 1000)
+        match outcome:
+            case Delivered(code):
+                state = entry.state
+                if not state.proven:
+                    state.proven, state.suspect = True, False
+                    self._health.succeeded(state)
+                batch.attempted(code)
+                batch.end(
+                    delivery.seat,
+                    entry.id,
+                    entry.shown,
+                    End.DELIVERED,
+                    tries=delivery.tries + 1,
+                    at_ms=delivery.started_ms,
+                    took_ms=took_ms,
+                    code=code,
+                )
+                self._done(delivery)
+            case Retry():
+                entry.state.proven, entry.state.suspect = False, True
+                self._health.failed(entry.state)
+                batch.attempted(outcome.code)
+                self._retry(delivery, outcome, took_ms)
+            case Throttled(until_ms):
+                self._postpone(delivery, min(until_ms, batch.deadline_ms))
+            case Rejected():
+                batch.attempted(outcome.code)
+                self._end(
+                    delivery,
+                    End.REJECTED,
+                    delivery.started_ms,
+                    took_ms=took_ms,
+                    tries=delivery.tries + 1,
+                    code=outcome.code,
+                    reason=outcome.reason,
+                    answer=outcome.answer,
+                )
+            case _:
+                assert_never(outcome)
+
+    def _retry(self, delivery: Delivery, outcome: Retry, took_ms: int) -> None:
+        batch, entry = delivery.batch, delivery.entry
+        tries = delivery.tries + 1
+        due_ms = next_due_ms(
+            now_ms=self._clock.now_ms(),
+            tries=tries,
+            delays=self._settings.retry_delays,
+            jitter=self._settings.retry_jitter,
+            chance=random.random(),  # noqa: S311 - jitter, not a secret
+            at_least_ms=outcome.after_ms,
+        )
+        if due_ms is None or due_ms >= batch.deadline_ms:
+            self._end(
+                delivery,
+                End.EXHAUSTED if due_ms is None else End.EXPIRED,
+                delivery.started_ms,
+                took_ms=took_ms,
+                tries=tries,
+                code=outcome.code,
+                reason=outcome.reason,
+                answer=outcome.answer,
+            )
+            return
+        batch.failed(
+            entry.id,
+            entry.shown,
+            tries=tries,
+            at_ms=delivery.started_ms,
+            took_ms=took_ms,
+            code=outcome.code,
+            reason=outcome.reason,
+        )
+        batch.row.waiting[delivery.seat] = Waiting(tries, due_ms, entry.id)
+        self._done(delivery)
+
+    def _postpone(self, delivery: Delivery, due_ms: int) -> None:
+        """Write a due time instead of holding a place; no try is spent."""
+        delivery.batch.row.waiting[delivery.seat] = Waiting(
+            delivery.tries, due_ms, delivery.entry.id
+        )
+        self._done(delivery)
+
+    def _end(
+        self,
+        delivery: Delivery,
+        end: End,
+        at_ms: int,
+        *,
+        tries: int | None = None,
+        took_ms: int = 0,
+        code: int = 0,
+        reason: str = "",
+        answer: str = "",
+    ) -> None:
+        delivery.batch.end(
+            delivery.seat,
+            delivery.entry.id,
+            delivery.entry.shown,
+            end,
+            tries=delivery.tries if tries is None else tries,
+            at_ms=at_ms,
+            took_ms=took_ms,
+            code=code,
+            reason=reason,
+            answer=answer,
+        )
+        self._done(delivery)
+
+    def _done(self, delivery: Delivery) -> None:
+        batch = delivery.batch
+        batch.running.discard(delivery.seat)
+        self._arm(batch)
+        self._touched(batch)
+        self._on_room()
+
+    # Time
+
+    def _arm(self, batch: Batch) -> None:
+        """Retry seats that come due while others of the batch are still in flight."""
+        if batch.timer is not None or batch.finished or not batch.row.waiting:
+            return
+        due_ms = batch.next_due_ms
+        if due_ms:
+            delay = max(due_ms - self._clock.now_ms(), 0) / 1000
+            batch.timer = self._loop.call_later(delay, self._due, batch)
+
+    def _due(self, batch: Batch) -> None:
+        batch.timer = None
+        if batch.closed or batch.finished or batch.page is None:
+            return
+        now_ms = self._clock.now_ms()
+        ready: list[Delivery] = []
+        for seat, wait in list(batch.row.waiting.items()):
+            if wait.due_ms > now_ms or seat in batch.running:
+                continue
+            entry = batch.page.entries.get(seat)
+            if entry is None or entry.id != wait.subscription_id:
+                batch.end(
+                    seat, wait.subscription_id, "", End.WITHDRAWN, tries=wait.tries, at_ms=now_ms
+                )
+            else:
+                ready.append(Delivery(batch, seat, entry, wait.tries))
+        self._queue(batch, ready)
+        self._arm(batch)
+
+    def _sweep(self) -> None:
+        """Move what has been silent for too long out of the healthy endpoints' way."""
+        self._sweeping = None
+        silent_since = self._loop.time() - _SILENCE_S
+        for delivery in list(self.proven.in_flight):
+            if delivery.started > silent_since:
+                break
+            state = delivery.entry.state
+            state.proven, state.suspect = False, True
+            self.proven.move(delivery, self.others)
+            if state.queue:
+                self._next_of(state)
+        self.proven.pump()
+        if self.others.stalled:
+            queue, self.others.queue = self.others.queue, deque()
+            for delivery in queue:
+                self._wait(delivery)
+        if self.proven.active or self.others.active:
+            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    # Stopping
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what is in hand; what is left after ``seconds`` is cut."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle()
+        except TimeoutError:
+            self.proven.cancel()
+            self.others.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await self._idle()
+
+    async def _idle(self) -> None:
+        await self.proven.idle()
+        await self.others.idle()
+        while self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,141 @@
+"""Pages of the roster as a worker keeps them, each under the version token it was read with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from engine.models import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.ports import Adapter
+    from engine.store.roster import Roster
+
+_PAGES = 64
+"""Pages kept: 16,384 subscriptions. The bound makes memory independent of a topic's size."""
+
+PageKey = tuple[str, str, int]
+
+
+class EndpointState:
+    """What this worker knows of an endpoint: deliveries in flight, and whether it answers.
+
+    ``proven`` is set by a success, ``suspect`` by a failure or a long silence; a new endpoint is
+    neither. ``queue`` holds deliveries that wait for a place at a proven endpoint.
+    """
+
+    __slots__ = ("__weakref__", "digest", "endpoint", "in_flight", "proven", "queue", "suspect")
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.in_flight = 0
+        self.proven = False
+        self.suspect = False
+        self.queue: deque[Any] | None = None
+        self.digest = ""
+
+
+class Entry:
+    """A subscription as dispatch needs it."""
+
+    __slots__ = ("first", "id", "open", "prepared", "shown", "state")
+
+    def __init__(
+        self,
+        identifier: str,
+        first: int,
+        open_: bool,
+        prepared: Any,
+        shown: str,
+        state: EndpointState,  # noqa: FBT001 - a slot, not a switch
+    ) -> None:
+        self.id = identifier
+        self.first = first
+        self.open = open_
+        self.prepared = prepared
+        self.shown = shown
+        self.state = state
+
+
+class Page:
+    """The entries of a page by seat."""
+
+    __slots__ = ("entries", "version")
+
+    def __init__(self, version: str, entries: dict[int, Entry]) -> None:
+        self.version = version
+        self.entries = entries
+
+
+_EMPTY = Page("", {})
+
+
+class Pages:
+    """A bounded cache of pages, least recently used out first."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._pages: OrderedDict[PageKey, Page] = OrderedDict()
+        # As long as a page or a delivery refers to it, an endpoint has one state.
+        self._states: WeakValueDictionary[str, EndpointState] = WeakValueDictionary()
+
+    def resolve(
+        self,
+        key: PageKey,
+        topic_urn: str,
+        adapter: Adapter[Any, Any],
+        version: bytes | None,
+        seats: Sequence[bytes] | None,
+    ) -> Page:
+        """The page as it was just read, kept from now on; ``version`` None: it is empty."""
+        if version is None or not seats:
+            self._pages.pop(key, None)
+            return _EMPTY
+        page = self._read(key, topic_urn, adapter, version.decode(), seats)
+        self._pages[key] = page
+        self._pages.move_to_end(key)
+        if len(self._pages) > _PAGES:
+            self._pages.popitem(last=False)
+        return page
+
+    def pin(self, keys: Iterable[PageKey]) -> list[Page | None]:
+        """The cached pages, so that they outlive a load that asks for them by version."""
+        found = []
+        for key in keys:
+            page = self._pages.get(key)
+            if page is not None:
+                self._pages.move_to_end(key)
+            found.append(page)
+        return found
+
+    def _read(
+        self,
+        key: PageKey,
+        topic_urn: str,
+        adapter: Adapter[Any, Any],
+        version: str,
+        seats: Sequence[bytes],
+    ) -> Page:
+        topic_id, protocol, number = key
+        secret = adapter.limits.secret_endpoint
+        entries: dict[int, Entry] = {}
+        for i in range(0, len(seats), 2):
+            if seats[i] == b"v":
+                continue
+            seat = int(seats[i])
+            found = self._roster.decode(topic_id, topic_urn, protocol, number, seat, seats[i + 1])
+            state = self._states.get(found.endpoint)
+            if state is None:
+                state = self._states[found.endpoint] = EndpointState(found.endpoint)
+            entries[seat] = Entry(
+                found.id,
+                found.first,
+                found.status is Status.CONFIRMED,
+                adapter.prepare(found),
+                "***" if secret else found.endpoint,
+                state,
+            )
+        return Page(version, entries)

@@ -1,0 +1,123 @@
+"""A pool of deliveries in flight whose size finds itself.
+
+A runner takes deliveries one after another as long as there are any, so that a delivery costs
+no task of its own. While deliveries wait and the loop is on time, runners are added: waiting
+for slow endpoints needs more of them, a busy processor does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from engine.pipeline.batch import Delivery
+
+_START = 64
+_GROWTH = 16
+_TICK_S = 0.005
+_LATE_S = 0.003
+
+
+class Pool:
+    """Runs deliveries, at most ``maximum`` at a time."""
+
+    __slots__ = (
+        "_admits",
+        "_deliver",
+        "_loop",
+        "_tasks",
+        "_ticking",
+        "active",
+        "in_flight",
+        "limit",
+        "maximum",
+        "queue",
+    )
+
+    def __init__(
+        self,
+        deliver: Callable[[Delivery], Awaitable[None] | None],
+        admits: Callable[[Delivery], bool],
+        maximum: int,
+    ) -> None:
+        self._deliver = deliver
+        self._admits = admits
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking = False
+        self.maximum = maximum
+        self.limit = min(_START, maximum)
+        self.active = 0
+        self.queue: deque[Delivery] = deque()
+        self.in_flight: dict[Delivery, None] = {}
+
+    @property
+    def stalled(self) -> bool:
+        """Whether every place is taken and none can be added."""
+        return self.active >= self.maximum
+
+    def put(self, deliveries: list[Delivery]) -> None:
+        """Queue deliveries and start what there is room for."""
+        self.queue.extend(deliveries)
+        self.pump()
+
+    def pump(self) -> None:
+        """Start runners up to the limit."""
+        while self.active < self.limit and self.active < len(self.queue) + len(self.in_flight):
+            self.active += 1
+            task = self._loop.create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self.queue and not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_S, self._tick, self._loop.time() + _TICK_S)
+
+    def cancel(self) -> None:
+        """Cut everything in flight."""
+        self.queue.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight or queued."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self) -> None:
+        pool = self
+        try:
+            while pool.queue and pool.active <= pool.limit and self._admits(pool.queue[0]):
+                delivery = pool.queue.popleft()
+                delivery.pool = pool
+                waiting = pool._deliver(delivery)
+                if waiting is not None:
+                    pool.in_flight[delivery] = None
+                    try:
+                        await waiting
+                    finally:
+                        # It may have been moved to another pool while it hung.
+                        pool = delivery.pool
+                        del pool.in_flight[delivery]
+        finally:
+            pool.active -= 1
+
+    def move(self, delivery: Delivery, other: Pool) -> None:
+        """Count a delivery in flight against another pool from now on."""
+        del self.in_flight[delivery]
+        other.in_flight[delivery] = None
+        delivery.pool = other
+        self.active -= 1
+        other.active += 1
+
+    def _tick(self, expected: float) -> None:
+        self._ticking = False
+        if not self.queue:
+            self.limit = max(min(_START, self.maximum), min(self.limit, self.active))
+            return
+        if self._loop.time() - expected < _LATE_S:
+            self.limit = min(self.limit + _GROWTH, self.maximum)
+        self.pump()

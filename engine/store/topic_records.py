@@ -1,0 +1,147 @@
+"""Topic records and the project index that lists them.
+
+The record in the topic's shard is the truth. The index lives in the project's own slot and is
+written after it: every change is first noted in the shard's ``pending`` hash by the script that
+makes it, then applied to the index, then struck off. Whoever dies in between leaves the note,
+and any worker's sweep finishes the job (`Pending`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.models import Listing, Topic
+from engine.store.scripts import script
+from engine.urns import TopicUrn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.store.connection import Store
+    from engine.store.keys import Keys
+    from engine.store.pending import Pending
+
+_CREATE = script(__file__, "topic_create")
+_UPDATE = script(__file__, "topic_update")
+_DELETE = script(__file__, "topic_delete")
+_FIELDS = ("urn", "name", "project", "display", "enterprise", "created", "updated", "gone")
+
+
+class TopicRecords:
+    """Reads and writes topics; knows nothing of the contract's rules."""
+
+    def __init__(self, store: Store, keys: Keys, pending: Pending) -> None:
+        self._store = store
+        self._keys = keys
+        self._pending = pending
+
+    async def find(self, urn: TopicUrn) -> str | None:
+        """The id of the topic with this URN."""
+        keys = self._keys
+        names = keys.names(keys.shard_of_name(urn.project_id, urn.name))
+        found = await self._store.call(
+            "HGET", names, f"{urn.project_id}:{urn.name}", repeatable=True
+        )
+        return found.decode() if found else None
+
+    async def read(self, topic_id: str) -> Topic | None:
+        """The topic, or None if it is gone."""
+        values = await self._store.call(
+            "HMGET", self._keys.topic(topic_id), *_FIELDS, repeatable=True
+        )
+        return _topic(topic_id, values)
+
+    async def create(
+        self, urn: TopicUrn, *, display_name: str, enterprise_project_id: str, quota: int
+    ) -> tuple[str, bool] | None:
+        """Create or find; the id and whether it is new, or None if the quota is used up.
+
+        The quota is counted in the project's index, so that a few more may slip through when
+        many are created at once, as the contract allows.
+        """
+        keys = self._keys
+        shard = keys.shard_of_name(urn.project_id, urn.name)
+        used = await self._store.call("ZCARD", keys.project_topics(urn.project_id), repeatable=True)
+        topic_id = keys.new_topic_id(shard)
+        found, new, created_ms = await self._store.run(
+            _CREATE,
+            (keys.names(shard), keys.topic(topic_id), keys.pending(shard)),
+            (
+                f"{urn.project_id}:{urn.name}",
+                topic_id,
+                str(urn),
+                urn.name,
+                urn.project_id,
+                display_name,
+                enterprise_project_id,
+                "1" if used < quota else "0",
+            ),
+        )
+        if not found:
+            return None
+        if new:
+            await self._pending.apply(shard, f"t:{topic_id}", f"+:{urn.project_id}:{created_ms}")
+        return found.decode(), bool(new)
+
+    async def rename(self, topic_id: str, display_name: str) -> bool:
+        """Change the display name; False if the topic is gone."""
+        return bool(
+            await self._store.run(_UPDATE, (self._keys.topic(topic_id),), ("display", display_name))
+        )
+
+    async def delete(self, urn: TopicUrn, topic_id: str) -> bool:
+        """Put up the tombstone and take the topic out of the index; False if it is unknown."""
+        keys = self._keys
+        shard = keys.shard_of_topic(topic_id)
+        done = await self._store.run(
+            _DELETE,
+            (keys.names(shard), keys.topic(topic_id), keys.pending(shard), keys.purge(shard)),
+            (f"{urn.project_id}:{urn.name}", topic_id, urn.project_id),
+        )
+        if done:
+            await self._pending.apply(shard, f"t:{topic_id}", f"-:{urn.project_id}")
+        return bool(done)
+
+    async def page(self, project_id: str, offset: int, limit: int) -> Listing[Topic]:
+        """Newest first, ties by id. An index entry without a record is taken out."""
+        index = self._keys.project_topics(project_id)
+        total, members = await self._store.call_many(
+            [("ZCARD", index), ("ZREVRANGE", index, offset, offset + limit - 1)],
+            key=index,
+            repeatable=True,
+        )
+        topics = await self.read_many([member.decode() for member in members])
+        found = tuple(topic for topic in topics if topic is not None)
+        if missing := [m for m, topic in zip(members, topics, strict=True) if topic is None]:
+            await self._store.call("ZREM", index, *missing, repeatable=True)
+        return Listing(found, total - len(missing))
+
+    async def read_many(self, topic_ids: Sequence[str]) -> list[Topic | None]:
+        """The topics in the same order; one pipeline a shard."""
+        keys = self._keys
+        by_shard: dict[int, list[int]] = {}
+        for position, topic_id in enumerate(topic_ids):
+            by_shard.setdefault(keys.shard_of_topic(topic_id), []).append(position)
+        found: list[Topic | None] = [None] * len(topic_ids)
+        for shard, positions in by_shard.items():
+            commands = [("HMGET", keys.topic(topic_ids[p]), *_FIELDS) for p in positions]
+            replies = await self._store.call_many(commands, key=keys.shard(shard), repeatable=True)
+            for position, values in zip(positions, replies, strict=True):
+                found[position] = _topic(topic_ids[position], values)
+        return found
+
+
+def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
+    urn, name, project, display, enterprise, created, updated, gone = values
+    if gone is not None or urn is None:
+        return None
+    return Topic(
+        id=topic_id,
+        urn=urn.decode(),
+        name=(name or b"").decode(),
+        project_id=(project or b"").decode(),
+        display_name=(display or b"").decode(),
+        enterprise_project_id=(enterprise or b"").decode(),
+        created_ms=int(created or 0),
+        updated_ms=int(updated or 0),
+    )
