@@ -88,14 +88,15 @@ class RedisServer:
         """A plain synchronous client, for looking at the server from the outside."""
         return redis.Redis(unix_socket_path=str(self.socket), protocol=2)
 
-    def start(self) -> RedisServer:
-        """Start it and wait until it answers."""
+    def start(self, *options: str, wait: bool = True) -> RedisServer:
+        """Start it and wait until it answers; ``wait=False`` shows it while it loads."""
         self.socket.unlink(missing_ok=True)
         theirs, self._pipe = os.pipe()
         child = [sys.executable, "-IS", embedded_child.__file__, str(os.getpid()), str(theirs)]
-        self._process = subprocess.Popen([*child, *self._command], pass_fds=[theirs])
+        self._process = subprocess.Popen([*child, *self._command, *options], pass_fds=[theirs])
         os.close(theirs)
-        until(self._answers, f"{self._command[0]} answers")
+        if wait:
+            until(self._answers, f"{self._command[0]} answers")
         return self
 
     def flush(self) -> None:
@@ -124,7 +125,7 @@ class RedisServer:
         try:
             with self.client as client:
                 return bool(client.ping())
-        except redis.ConnectionError:
+        except redis.ConnectionError:  # of which LOADING is one
             return False
 
 

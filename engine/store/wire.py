@@ -68,10 +68,14 @@ class ServerInfo:
 def translate(error: Exception, name: str) -> StoreError:
     """The error of ours that an error reply, or redis-py, stands for."""
     text = str(error)
+    # redis-py hides some errors of its handshake inside a ConnectionError.
+    kinds = (error, error.__cause__)
     if isinstance(error, foreign.OutOfMemoryError) or "-OOM " in text:
         return StoreFull(f"The Redis server at {name} is out of memory.")
-    if isinstance(error, foreign.AuthenticationError | foreign.NoPermissionError):
-        return StoreUnfit(f"The Redis server at {name} refuses the credentials: {text}.")
+    if any(
+        isinstance(one, foreign.AuthenticationError | foreign.NoPermissionError) for one in kinds
+    ):
+        return StoreUnfit(f"The Redis server at {name} refuses the credentials: {text}")
     if (
         isinstance(
             error,
