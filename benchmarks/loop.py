@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks.service import environment
+from benchmarks.environment import environment
 from engine.guard import AddressGuard
 from engine.transport import AiohttpTransport
 

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from engine.app import Engine
+from typing import TYPE_CHECKING
 
 from benchmarks import procs
 from benchmarks.client import Credentials
+from benchmarks.environment import OPTIONS, environment
 from benchmarks.wait import until
+from engine.app import Engine
 from engine.embedded import EmbeddedServer
 from engine.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
-
-OPTIONS: Final[Mapping[str, str]] = {
-    "allow_endpoints": "127.0.0.0/8",
-    "quota_subscriptions": "1000000",
-    "drain_seconds": "2",
-    "workers": "1",
-}
-"""Settings of every benchmark, where they differ from the defaults: loopback sinks, topics
-larger than the contract's quota, a quick stop. Durability stays at its default, ``fsync``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +122,6 @@ def settings(scratch: Path, **options: str) -> Settings:
     empty = scratch / "empty.toml"
     empty.touch()
     return Settings.read(empty, data=scratch / "data", **{**OPTIONS, **options})
-
-
-def environment(**options: str) -> dict[str, str]:
-    """The environment of a process: ours without Tocsin's settings, plus the benchmark's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
-    chosen = {**OPTIONS, **options}
-    root = str(Path(__file__).parent.parent)
-    paths = [root, *filter(None, [kept.get("PYTHONPATH")])]
-    return (
-        kept
-        | {f"TOCSIN_{name.upper()}": value for name, value in chosen.items()}
-        | {"PYTHONPATH": os.pathsep.join(paths)}
-    )
 
 
 async def _start(

@@ -15,12 +15,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.chart import Bar, Bars, Curve, Curves, Goal
+from benchmarks.environment import environment
 from benchmarks.feed import Feed, text_of
 from benchmarks.report import Result, at_most
 from benchmarks.service import (
     all_settled,
     database,
-    environment,
     library,
     new_topic,
     settled,

@@ -105,7 +105,7 @@ def _result(peaks: list[Peak]) -> Result:
                 "Peak resident memory",
                 "MiB",
                 tuple(
-                    Bar(f"{each.subscriptions:,} subscriptions", each.peak_mib, colour=place)
+                    Bar(f"{each.subscriptions:,} subscriptions", each.peak_mib, colour=2 * place)
                     for place, each in enumerate(peaks)
                 ),
                 Goal(small.peak_mib * WITHIN, f"goal ≤ {WITHIN} × small"),
@@ -115,7 +115,7 @@ def _result(peaks: list[Peak]) -> Result:
                 "seconds",
                 "MiB",
                 tuple(
-                    Curve(f"{each.subscriptions:,} subscriptions", each.timeline, colour=place)
+                    Curve(f"{each.subscriptions:,} subscriptions", each.timeline, colour=2 * place)
                     for place, each in enumerate(peaks)
                 ),
             ),
