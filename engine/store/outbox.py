@@ -9,7 +9,7 @@ not a queue: nothing consumes it.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,7 +81,7 @@ class StoreOutbox:
 
     async def follow(
         self, after: str | None = None, protocol: str | None = None
-    ) -> AsyncIterator[OutboxEntry]:
+    ) -> AsyncGenerator[OutboxEntry, None]:
         """Entries as they come, behind the id ``after`` (default: the newest one now).
 
         Ends only with its caller; raises `StoreUnavailable` when the connection breaks: go on
