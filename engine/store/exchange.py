@@ -144,7 +144,9 @@ class Reader:
                 reply = (await exchange_on(connection, [pack(command)]))[0]
         except BaseException as error:
             await self.close()
-            raise self._failed(error) from error
+            if (ours := self._translated(error)) is None:
+                raise
+            raise ours from error
         if isinstance(reply, Exception):
             ours = translate(reply, self._name)
             moved = redirection(reply, ("", 0)) is not None
@@ -172,15 +174,15 @@ class Reader:
         self._connection = await node.connect()
         return self._connection
 
-    def _failed(self, error: BaseException) -> BaseException:
-        """What to raise for an exception that broke a call off."""
+    def _translated(self, error: BaseException) -> StoreError | None:
+        """The error of ours for one that broke a call off, None where it is not foreign."""
         if isinstance(error, foreign.RedisError | OSError | StoreUnavailable):
             self._servers.stale = True
         if isinstance(error, TimeoutError):
             return too_late()
         if isinstance(error, foreign.RedisError | OSError):
             return translate(error, self._name)
-        return error
+        return None
 
 
 def _bound_seconds(command: Sequence[Arg]) -> float | None:
