@@ -44,12 +44,16 @@ class Service:
     def _part(self, name: str) -> int:
         for pid in procs.descendants(self.pid):
             words = procs.command(pid)
-            if name == "database":
-                if words and Path(words[0]).name.startswith(("valkey-server", "redis-server")):
-                    return pid
-            elif name in words:
+            if words and name == _role(words):
                 return pid
         raise LookupError(f"`serve` has no {name} process")
+
+
+def _role(words: list[str]) -> str:
+    # The server rewrites its title into one word: "PATH/valkey-server unixsocket:…".
+    if "valkey-server" in words[0] or "redis-server" in words[0]:
+        return "database"
+    return next((name for name in ("api", "worker") if name in words), "")
 
 
 @asynccontextmanager

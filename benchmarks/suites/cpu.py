@@ -164,7 +164,7 @@ def _result(readings: list[Reading], size: Size, lost: int) -> Result:
         facts={
             "deliveries": deliveries,
             "deliveries_per_s": deliveries / (last.at - first.at),
-            "cpu_us_per_half_second": spread(parts)._asdict(),
+            "cpu_us_between_readings": spread(parts)._asdict(),
         },
         samples={"readings": [each._asdict() for each in kept]},
         panels=(
