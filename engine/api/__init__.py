@@ -3,7 +3,7 @@
     table       all operations, a row each        routes        lookup by method and raw path
     gateway     every cross-cutting rule          call          what a handler gets
     bodies      request models and their codes    answers       replies, failures, their shapes
-    server      sockets, TLS, draining
+    server      TLS, readiness, draining
 
 The other modules are handlers, one for each group of resources.
 """

@@ -90,7 +90,7 @@ class Gateway:
         origin: Origin,
         query: list[tuple[str, str]],
     ) -> Call:
-        host: str = origin.host or request.headers.get("Host", "")
+        host = request.headers.get("Host", "") if origin.host is None else origin.host
         seen = f"{origin.scheme}://{host}" if is_host(host) else ""
         return Call(
             services=self.services,

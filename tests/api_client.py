@@ -1,0 +1,318 @@
+"""A signing client and an engine without a data path, for tests of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+from huaweicloudsdkcore.sdk_request import SdkRequest
+from huaweicloudsdkcore.signer.signer import Signer
+from yarl import URL
+
+from engine.api.server import serve_api
+from engine.errors import Refused
+from engine.iam.passwords import hash_password
+from engine.listening import listen, ready_url
+from engine.models import Listing, Status, Subscription, Topic
+from engine.settings import Settings
+from engine.store.accounts import Account
+from engine.store.keys import Keys
+from engine.urns import parse_subscription, parse_topic
+
+PASSWORD = "correct horse battery staple"
+ACCOUNT = Account(
+    domain_id="d" * 32,
+    domain_name="acme",
+    project_id="a" * 32,
+    project_name="region01",
+    user_id="e" * 32,
+    user_name="alice",
+    access_key="AKEXAMPLE00000000001",
+    password=PASSWORD,
+    secret_key="SKEXAMPLE0000000000000000000000000000001",
+    password_hash=hash_password(PASSWORD),
+)
+PROJECT = ACCOUNT.project_id
+TOPIC = f"urn:smn:region01:{PROJECT}:demo"
+NOW_MS = 1_767_323_045_000
+
+
+@dataclass
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found = json.loads(self.raw)
+        assert isinstance(found, dict)
+        return found
+
+
+class Client:
+    """Talks to an API as the official SDK does: signed, unless told otherwise."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, account: Account) -> None:
+        self.url = url
+        self.account = account
+        self._session = session
+
+    async def call(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        sign: bool = True,
+        secret_key: str | None = None,
+    ) -> Answer:
+        """``body`` is bytes, or anything for JSON; ``target`` goes out as it is."""
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        given = {"Content-Type": "application/json", **(headers or {})}
+        if sign:
+            given = self.signed(method, target, raw, given, secret_key)
+        url = URL(f"{self.url}{target}", encoded=True)
+        async with self._session.request(
+            method, url, data=io.BytesIO(raw) if raw else None, headers=given, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    def signed(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        secret_key: str | None = None,
+    ) -> dict[str, str]:
+        """The headers with a signature by the official SDK's signer."""
+        parts = urlsplit(target)
+        request = SdkRequest(
+            method=method,
+            host=urlsplit(self.url).netloc,
+            resource_path=parts.path,
+            query_params=parse_qsl(parts.query, keep_blank_values=True),
+            header_params=dict(headers or {}),
+            body=body,
+        )
+        key = SimpleNamespace(ak=self.account.access_key, sk=secret_key or self.account.secret_key)
+        Signer(key).sign(request)
+        return dict(request.header_params)
+
+
+class FakeStore:
+    """Strings in a dict, and a switch to break."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.values: dict[str, str] = {}
+
+    async def call(self, *command: Any, repeatable: bool = False) -> Any:
+        name, key, *rest = command
+        if name == "SET":
+            self.values[key] = rest[0]
+            return b"OK"
+        if name == "DEL":
+            return int(self.values.pop(key, None) is not None)
+        assert name == "GET"
+        found = self.values.get(key)
+        return None if found is None else found.encode()
+
+
+class FakeTopics:
+    """Topics in a dict."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Topic] = {}
+
+    async def create(
+        self, project_id: str, name: str, *, display_name: str, enterprise_project_id: str
+    ) -> tuple[Topic, bool]:
+        urn = f"urn:smn:region01:{project_id}:{name}"
+        new = urn not in self.known
+        if new:
+            number = len(self.known)
+            self.known[urn] = Topic(
+                f"{number:032x}",
+                urn,
+                name,
+                project_id,
+                display_name,
+                enterprise_project_id,
+                NOW_MS + number,
+                NOW_MS + number,
+            )
+        return self.known[urn], new
+
+    async def get(self, urn: str) -> Topic:
+        parse_topic(urn)
+        if urn not in self.known:
+            raise Refused("SMN.0006")
+        return self.known[urn]
+
+    async def delete(self, urn: str) -> None:
+        await self.get(urn)
+        del self.known[urn]
+
+    async def list(self, project_id: str, *, offset: int = 0, limit: int = 100) -> Listing[Topic]:
+        newest = tuple(reversed(self.known.values()))
+        return Listing(newest[offset : offset + limit], len(newest))
+
+
+class FakeSubscriptions:
+    """Subscriptions in a dict; the token is the id, the signature is ``good``."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Subscription] = {}
+
+    async def add(
+        self, topic_urn: str, protocol: str, endpoint: str, **options: Any
+    ) -> tuple[Subscription, bool]:
+        for found in self.known.values():
+            if (found.topic_urn, found.protocol, found.endpoint) == (topic_urn, protocol, endpoint):
+                return found, False
+        new = Subscription(
+            f"{len(self.known):032x}",
+            "0" * 32,
+            topic_urn,
+            protocol,
+            endpoint,
+            Status.UNCONFIRMED,
+            page=0,
+            seat=len(self.known),
+            **options,
+        )
+        self.known[new.urn] = new
+        return new, True
+
+    async def list_by_topic(
+        self, topic_urn: str, *, offset: int = 0, limit: int = 100
+    ) -> Listing[Subscription]:
+        found = tuple(one for one in self.known.values() if one.topic_urn == topic_urn)
+        return Listing(found[offset : offset + limit], len(found))
+
+    async def list(
+        self, project_id: str, *, offset: int = 0, limit: int = 100
+    ) -> Listing[Subscription]:
+        found = tuple(self.known.values())
+        return Listing(found[offset : offset + limit], len(found))
+
+    async def delete(self, subscription_urn: str) -> None:
+        parse_subscription(subscription_urn)
+        if self.known.pop(subscription_urn, None) is None:
+            raise Refused("SMN.0013")
+
+    async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
+        for found in self.known.values():
+            if found.id == token:
+                return found
+        raise Refused("SMN.0022")
+
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
+        parse_subscription(subscription_urn)
+        if subscription_urn not in self.known:
+            raise Refused("SMN.0013")
+        if sig not in {None, "good"}:
+            raise Refused("SMN.0001")
+        del self.known[subscription_urn]
+        return "https://smn.example/smn/subscription/confirm?token=t&topic_urn=<b>"
+
+
+@dataclass
+class FakeAccounts:
+    """One account, and what looking it up fails with."""
+
+    error: Exception | None = None
+
+    async def _found(self, *, fits: bool) -> Account | None:
+        if self.error is not None:
+            raise self.error
+        return ACCOUNT if fits else None
+
+    async def by_access_key(self, access_key: str) -> Account | None:
+        return await self._found(fits=access_key == ACCOUNT.access_key)
+
+    async def by_user_id(self, user_id: str) -> Account | None:
+        return await self._found(fits=user_id == ACCOUNT.user_id)
+
+    async def by_user_name(
+        self, name: str, *, domain_id: str | None = None, domain_name: str | None = None
+    ) -> Account | None:
+        in_domain = domain_id == ACCOUNT.domain_id or domain_name == ACCOUNT.domain_name
+        return await self._found(fits=name == ACCOUNT.user_name and in_domain)
+
+
+class SystemClock:
+    """The machine's own time, as the signer uses it."""
+
+    def now_ms(self) -> int:
+        import time  # noqa: PLC0415 - only here
+
+        return time.time_ns() // 1_000_000
+
+
+@dataclass
+class FakeEngine:
+    """As much of an engine as the API uses."""
+
+    clock: SystemClock = field(default_factory=SystemClock)
+    topics: FakeTopics = field(default_factory=FakeTopics)
+    subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    keys: Keys = field(default_factory=lambda: Keys("tocsin:", 8))
+    published: list[dict[str, Any]] = field(default_factory=list)
+    error: BaseException | None = None
+    hold: asyncio.Event | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        self.store = FakeStore(self.clock)
+        self.dataset = SimpleNamespace(
+            certificate_id=f"SMN_region01_{'c' * 32}.pem", certificate_pem=b"-----BEGIN"
+        )
+
+    async def publish(self, topic_urn: str, message: str, **options: Any) -> str:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.error is not None:
+            raise self.error
+        self.published.append({"topic_urn": topic_urn, "message": message, **options})
+        return "f" * 32
+
+    async def health(self) -> str:
+        return self.reason
+
+
+@asynccontextmanager
+async def serving(
+    engine: Any, settings: Settings, account: Account = ACCOUNT
+) -> AsyncIterator[tuple[Client, asyncio.Event]]:
+    """The real server in front of an engine; yields a client and the stop event."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    with listen(settings.host, settings.port) as listener:
+        url = ready_url(settings, listener.getsockname()[1])
+        task = asyncio.create_task(
+            serve_api(engine, settings, listener, stop=stop, on_ready=ready.set)
+        )
+        try:
+            async with asyncio.timeout(10):
+                await ready.wait()
+            async with aiohttp.ClientSession(auto_decompress=False) as session:
+                yield Client(url, session, account), stop
+        finally:
+            stop.set()
+            await task

@@ -1,0 +1,152 @@
+"""What needs no login: links in messages, their pages, certificates."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.api_client import TOPIC, Client, FakeEngine
+
+CONFIRM = [
+    "/v2/notifications/subscriptions/subscribe",
+    "/rest/v2/notifications/subscription/confirm",
+]
+UNSUBSCRIBE = [
+    "/v2/notifications/subscriptions/unsubscribe",
+    "/rest/v2/notifications/subscription/unsubscribe",
+]
+ID = "0" * 32
+URN = f"{TOPIC}:{ID}"
+
+
+@pytest.fixture(autouse=True)
+async def _subscription(engine: FakeEngine) -> None:
+    await engine.subscriptions.add(TOPIC, "http", "http://a")
+
+
+@pytest.mark.parametrize("path", CONFIRM)
+async def test_a_link_confirms(client: Client, path: str) -> None:
+    """Without login, in any order of parameters, as often as one likes."""
+    for _ in range(2):
+        answer = await client.call(
+            "GET", f"{path}?endpoint=x&token={ID}&topic_urn={TOPIC}", sign=False
+        )
+        assert (answer.status, answer.json["subscription_urn"]) == (200, URN)
+        assert answer.json["request_id"] == answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("path", CONFIRM)
+@pytest.mark.parametrize(("query", "status"), [("?token=bad", 403), ("", 400), ("?token=", 400)])
+async def test_a_bad_link_answers_a_message_only(
+    client: Client, path: str, query: str, status: int
+) -> None:
+    """The public endpoints' errors have one member."""
+    answer = await client.call("GET", f"{path}{query}", sign=False)
+    assert answer.status == status
+    assert list(answer.json) == ["message"]
+    assert "X-Request-Id" in answer.headers
+
+
+@pytest.mark.parametrize("path", UNSUBSCRIBE)
+async def test_a_link_cancels(client: Client, path: str) -> None:
+    """The answer tells how to subscribe again; a second time there is nothing to cancel."""
+    answer = await client.call("GET", f"{path}?subscription_urn={URN}", sign=False)
+    assert answer.status == 200
+    assert "https://smn.example/smn/subscription/confirm?" in answer.json["message"]
+    assert (await client.call("GET", f"{path}?subscription_urn={URN}", sign=False)).status == 404
+
+
+@pytest.mark.parametrize("path", UNSUBSCRIBE)
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 400), ("?subscription_urn=x", 400), (f"?subscription_urn={URN}&sig=bad", 403)],
+)
+async def test_a_bad_cancellation_changes_nothing(
+    client: Client, engine: FakeEngine, path: str, query: str, status: int
+) -> None:
+    """A wrong signature is a 403 even where none is needed."""
+    assert (await client.call("GET", f"{path}{query}", sign=False)).status == status
+    assert URN in engine.subscriptions.known
+
+
+async def test_looking_at_a_link_does_not_follow_it(client: Client, engine: FakeEngine) -> None:
+    """Mail scanners send HEAD."""
+    for path in (*UNSUBSCRIBE, "/smn/subscription/unsubscribe"):
+        answer = await client.call("HEAD", f"{path}?subscription_urn={URN}", sign=False)
+        assert answer.status == 404
+    assert URN in engine.subscriptions.known
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "language"),
+    [
+        ("", "", "en"),
+        ("", "de-DE,de;q=0.9", "en"),
+        ("", "de;q=0.9,zh-CN;q=0.8,en;q=0.7", "zh"),
+        ("", "en-GB,zh", "en"),
+        ("", "zh;q=0,en;q=x", "en"),
+        ("&locale=zh-cn", "en", "zh"),
+        ("&locale=en-us", "zh", "en"),
+    ],
+)
+async def test_pages_speak_english_or_chinese(
+    client: Client, query: str, accept: str, language: str
+) -> None:
+    """The locale parameter decides, else the browser's preference."""
+    answer = await client.call(
+        "GET",
+        f"/smn/subscription/confirm?token={ID}{query}",
+        headers={"Accept-Language": accept},
+        sign=False,
+    )
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert f'<html lang="{language}">' in answer.raw.decode()
+    assert TOPIC in answer.raw.decode()
+
+
+async def test_a_page_cancels_and_offers_the_way_back(client: Client) -> None:
+    """The link to subscribe again is escaped like everything else."""
+    target = f"/smn/subscription/unsubscribe?subscription_urn={URN}&sig=good"
+    answer = await client.call("GET", target, sign=False)
+    page = answer.raw.decode()
+    assert (
+        'href="https://smn.example/smn/subscription/confirm?token=t&amp;topic_urn=&lt;b&gt;"'
+        in page
+    )
+    assert "<script" not in page
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("confirm?token=%3Cscript%3E", 403),
+        ("confirm", 400),
+        (f"unsubscribe?subscription_urn={TOPIC}:{'f' * 32}", 404),
+        ("unsubscribe?subscription_urn=%3Cscript%3E", 400),
+    ],
+)
+async def test_a_failed_page_is_readable(client: Client, target: str, status: int) -> None:
+    """A person sees a page, with the request id and nothing of what was sent."""
+    answer = await client.call("GET", f"/smn/subscription/{target}", sign=False)
+    page = answer.raw.decode()
+    assert answer.status == status
+    assert answer.headers["X-Request-Id"] in page
+    assert not re.search("<script|SMN\\.", page)
+
+
+@pytest.mark.parametrize("name", [f"SMN_region01_{'c' * 32}.pem", f"SMN-region01-{'c' * 32}.pem"])
+@pytest.mark.parametrize("path", ["/smn", "/v2/notifications/certifications/download"])
+async def test_the_certificate_is_served(client: Client, path: str, name: str) -> None:
+    """Under both paths and both spellings of its name."""
+    answer = await client.call("GET", f"{path}/{name}", sign=False)
+    assert (answer.status, answer.raw) == (200, b"-----BEGIN")
+    assert answer.headers["Content-Type"] == "application/x-pem-file"
+
+
+async def test_an_unknown_certificate_is_a_404(client: Client) -> None:
+    """There is one certificate."""
+    assert (await client.call("GET", "/smn/SMN_region01_x.pem", sign=False)).status == 404
