@@ -1,9 +1,9 @@
 """The error tree.
 
     TocsinError
-    ├── Refused              the caller's fault: a contract code and a sentence; nothing was changed
+    ├── Refused              the caller's fault: a contract code; nothing was changed
     ├── StoreError           Redis could not do what was asked
-    │   ├── StoreUnavailable   not reachable, or the answer was lost: the outcome of a write is unknown
+    │   ├── StoreUnavailable   not reachable, or the answer was lost: a write is unknown
     │   ├── StoreFull          out of memory: nothing was written
     │   └── StoreUnfit         a server, data set or durability that Tocsin must not run on
     ├── ConfigurationError   the operator's fault: one sentence, exit status 2

@@ -99,7 +99,9 @@ class Settings(BaseSettings):
     allow_endpoints: Networks = Field(
         "", description="internal networks that subscribers may be in"
     )
-    unsubscribe_bare_urn: bool = Field(True, description="accept unsubscribe links without sig")
+    unsubscribe_bare_urn: bool = Field(
+        default=True, description="accept unsubscribe links without sig"
+    )
     quota_topics: int = Field(3000, ge=0, description="topics per project")
     quota_subscriptions: int = Field(10_000, ge=0, description="subscriptions per topic")
 
@@ -150,8 +152,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' hook
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options, then the environment, then the file; no ``.env`` and no secret directory."""
         toml = TomlConfigSettingsSource(settings_cls, toml_file=_toml_file)

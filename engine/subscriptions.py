@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import Refused
 from engine.models import Kind, Listing, Status
 from engine.pipeline.accept import Draft
-from engine.store.roster import QuotaExceeded, TopicGone, Wish
+from engine.store.roster import QuotaExceeded, Seated, TopicGone, Wish
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from engine.links import LinkMaker
     from engine.models import Subscription, Topic
@@ -197,8 +197,8 @@ class Subscriptions:
         return topic, subscription
 
     async def _seat(
-        self, topic: Topic, protocol: str, wishes: list[Wish], status: Status
-    ) -> list[Any]:
+        self, topic: Topic, protocol: str, wishes: Sequence[Wish], status: Status
+    ) -> Sequence[Seated]:
         try:
             return await self._roster.seat(
                 topic,

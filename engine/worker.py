@@ -13,9 +13,10 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
+from engine.pipeline.batch import Taken
 from engine.pipeline.dispatch import Dispatcher
 from engine.pipeline.health import Health
-from engine.pipeline.intake import Intake, Taken
+from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.plan import plan_call
 from engine.pipeline.retry import Retries
@@ -75,7 +76,6 @@ class Worker:
         self._open_by_protocol = dict.fromkeys(engine.adapters, 0)
         self._room = asyncio.Event()
         self._room.set()
-        self._waiting = False
         pages = Pages(engine.roster)
         self._shards = [
             _Shard(
@@ -173,10 +173,7 @@ class Worker:
         for batch in await shard.intake.load(taken):
             self._open[batch] = None
             self._open_by_protocol[batch.protocol] += 1
-            if batch.page is None:
-                shard.settler.touch(batch)
-            else:
-                self._dispatcher.begin(batch)
+            self._dispatcher.begin(batch)
         self._check_room()
 
     def _touch(self, batch: Batch) -> None:
@@ -269,22 +266,30 @@ class Worker:
                 await self._store.run(*plan_call(keys, number, protocol))
         if parked or self._health.parked:
             await self._learn_parked(number)
-        stale = [p for p, look in zip(protocols, looks, strict=True) if look[2]]
-        now = asyncio.get_running_loop().time()
-        if stale and self._room.is_set() and now >= shard.no_claims_before:
-            taken = await shard.intake.claim(stale)
-            if taken:
-                log.warning("batches.claimed", extra={"shard": number, "count": len(taken)})
-                await self._take(shard, taken)
+        await self._claim(shard, [p for p, look in zip(protocols, looks, strict=True) if look[2]])
         # A note that is there at two looks was left by somebody who died.
         if noted and shard.noted:
             await self._engine.pending.sweep(number)
         shard.noted = bool(noted)
+        await self._keep_house(shard, purges=bool(purges), has_dead=bool(deads))
+
+    async def _claim(self, shard: _Shard, protocols: Sequence[str]) -> None:
+        """Take over what has been on loan for longer than a lease, if there is room for it."""
+        now = asyncio.get_running_loop().time()
+        if not protocols or not self._room.is_set() or now < shard.no_claims_before:
+            return
+        taken = await shard.intake.claim(protocols)
+        if taken:
+            log.warning("batches.claimed", extra={"shard": shard.number, "count": len(taken)})
+            await self._take(shard, taken)
+
+    async def _keep_house(self, shard: _Shard, *, purges: bool, has_dead: bool) -> None:
         if purges:
-            await self._engine.retention.purge(number)
+            await self._engine.retention.purge(shard.number)
+        now = asyncio.get_running_loop().time()
         if now - shard.tidied >= _TIDY_S:
             shard.tidied = now
-            await self._engine.retention.tidy(number, has_dead=bool(deads))
+            await self._engine.retention.tidy(shard.number, has_dead=has_dead)
 
     async def _learn_parked(self, number: int) -> None:
         flat = await self._store.call(

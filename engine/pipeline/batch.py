@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.models import End
+from engine.pipeline.pages import NO_PAGE
 
 if TYPE_CHECKING:
     from engine.models import Message
-    from engine.pipeline.pages import Entry, Page
+    from engine.pipeline.pages import Entry
     from engine.ports import Adapter
     from engine.store.ledger import Row
     from engine.store.messages import Reference
 
 ATTEMPTED = "attempted"
+
+
+class Taken(NamedTuple):
+    """A lane entry on loan to this worker."""
+
+    protocol: str
+    entry_id: bytes
+    member: bytes
 
 
 class Delivery:
@@ -35,6 +44,17 @@ class Delivery:
         self.pool: Any = None
         self.started = 0.0
         self.started_ms = 0
+
+
+class Try(NamedTuple):
+    """The last attempt of a delivery: how many there were, when, how long, what came back."""
+
+    tries: int
+    at_ms: int
+    took_ms: int = 0
+    code: int = 0
+    reason: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +106,7 @@ class Batch:
         self,
         *,
         shard: int,
-        protocol: str,
-        entry_id: bytes,
+        taken: Taken,
         reference: Reference,
         claims: int,
         row: Row,
@@ -96,8 +115,8 @@ class Batch:
         lease_until: float,
     ) -> None:
         self.shard = shard
-        self.protocol = protocol
-        self.entry_id = entry_id
+        self.protocol = taken.protocol
+        self.entry_id = taken.entry_id
         self.reference = reference
         self.claims = claims
         self.row = row
@@ -108,7 +127,7 @@ class Batch:
         self.content: Any = None
         self.size = 0
         self.sequence = 0
-        self.page: Page | None = None
+        self.page = NO_PAGE
         self.running: set[int] = set()
         self.closed = False
         self.stale = False
@@ -117,6 +136,16 @@ class Batch:
         self.lines: list[tuple[Any, ...]] = []
         self.dead: list[str] = []
         self.counters: dict[str, int] = {}
+
+    @property
+    def topic_urn(self) -> str:
+        """The topic's URN, '' once the message is gone."""
+        return self.message.topic_urn if self.message else ""
+
+    @property
+    def void(self) -> bool:
+        """Whether the topic or the message is gone, so that nothing is owed any more."""
+        return self.message is None
 
     @property
     def field(self) -> str:
@@ -137,48 +166,27 @@ class Batch:
             name = "4xx" if code < 500 else "5xx"
             counters[name] = counters.get(name, 0) + 1
 
-    def end(
-        self,
-        seat: int,
-        entry_id: str,
-        shown: str,
-        end: End,
-        *,
-        tries: int,
-        at_ms: int,
-        took_ms: int = 0,
-        code: int = 0,
-        reason: str = "",
-        answer: str = "",
-    ) -> None:
+    def end(self, seat: int, identifier: str, shown: str, end: End, last: Try) -> None:
         """Record that a delivery has ended for good."""
         self.row.ended |= 1 << seat
         self.row.waiting.pop(seat, None)
         self.unflushed += 1
         if end.log_status is None:
             return
-        self.lines.append((entry_id, shown, end, code, at_ms, took_ms, reason, tries))
+        tries, at_ms, took_ms, code, reason, answer = last
+        self.lines.append((identifier, shown, end, code, at_ms, took_ms, reason, tries))
         if end is End.DELIVERED:
             self.counters["delivered"] = self.counters.get("delivered", 0) + 1
         else:
             self.dead.append(
-                json.dumps([seat, entry_id, shown, end, code, reason, answer, tries, at_ms])
+                json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
             )
 
-    def failed(
-        self,
-        entry_id: str,
-        shown: str,
-        *,
-        tries: int,
-        at_ms: int,
-        took_ms: int,
-        code: int,
-        reason: str,
-    ) -> None:
+    def failed(self, identifier: str, shown: str, last: Try) -> None:
         """Keep an attempt that will be followed by another."""
+        tries, at_ms, took_ms, code, reason, _ = last
         self.unflushed += 1
-        self.lines.append((entry_id, shown, "", code, at_ms, took_ms, reason, tries))
+        self.lines.append((identifier, shown, "", code, at_ms, took_ms, reason, tries))
 
     @property
     def finished(self) -> bool:
@@ -225,7 +233,7 @@ class Batch:
                 reference.topic_id,
                 reference.message_id,
                 self.protocol,
-                message.topic_urn if message else "",
+                self.topic_urn,
                 message.project_id if message else "",
                 message.created_ms if message else 0,
             ],

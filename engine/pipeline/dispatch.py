@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, assert_never
 
 from engine.models import Delivered, End, Rejected, Retry, Throttled
-from engine.pipeline.batch import Batch, Delivery
+from engine.pipeline.batch import Batch, Delivery, Try
 from engine.pipeline.pool import Pool
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
@@ -84,18 +84,14 @@ class Dispatcher:
 
     def begin(self, batch: Batch) -> None:
         """Queue every seat of a loaded batch that is owed the message and not done."""
-        page, message, row = batch.page, batch.message, batch.row
-        assert page is not None
-        assert message is not None
+        page, row = batch.page, batch.row
         only = batch.reference.seat
         now_ms = self._clock.now_ms()
         due: list[Delivery] = []
         for seat, wait in list(row.waiting.items()):
             entry = page.entries.get(seat)
             if entry is None or entry.id != wait.subscription_id or not self._owed(batch, entry):
-                batch.end(
-                    seat, wait.subscription_id, "", End.WITHDRAWN, tries=wait.tries, at_ms=now_ms
-                )
+                batch.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
             elif wait.due_ms <= now_ms:
                 due.append(Delivery(batch, seat, entry, wait.tries))
         if only is not None:
@@ -121,13 +117,11 @@ class Dispatcher:
     def _begin_addressed(self, batch: Batch, due: list[Delivery], now_ms: int) -> None:
         reference, row = batch.reference, batch.row
         seat = reference.seat
-        assert seat is not None
-        assert batch.page is not None
-        if row.ended >> seat & 1 or seat in row.waiting:
+        if seat is None or row.ended >> seat & 1 or seat in row.waiting:
             return
         entry = batch.page.entries.get(seat)
         if entry is None or entry.id != reference.subscription_id:
-            batch.end(seat, reference.subscription_id, "", End.WITHDRAWN, tries=0, at_ms=now_ms)
+            batch.end(seat, reference.subscription_id, "", End.WITHDRAWN, Try(0, now_ms))
         else:
             due.append(Delivery(batch, seat, entry, 0))
 
@@ -137,13 +131,13 @@ class Dispatcher:
         Each seat is written down before it is tried. If this worker dies too, the next one
         finds the seat named and buries it.
         """
-        row, now_ms = batch.row, self._clock.now_ms()
+        row = batch.row
         try:
             for delivery in due:
                 if delivery.seat == row.solo:
                     row.solo = None
                     batch.running.add(delivery.seat)
-                    self._end(delivery, End.WORKER_CRASH, now_ms, reason="workers died on it")
+                    self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
                     continue
                 row.solo = delivery.seat
                 if batch.closed or not await self._write_now(batch):
@@ -198,37 +192,39 @@ class Dispatcher:
         if now >= batch.lease_until:
             # Another worker may hold the batch by now: nothing is sent, the fence decides.
             self._postpone(delivery, now_ms)
-            return None
-        if now_ms >= batch.deadline_ms:
-            self._end(delivery, End.EXPIRED, now_ms, reason="time_to_live passed")
-            return None
-        if self._health.parked and self._leave_alone(delivery, now_ms):
-            return None
-        if state.proven:
-            if state.in_flight >= self._settings.endpoint_in_flight:
-                if state.queue is None:
-                    state.queue = deque()
-                if len(state.queue) < _ENDPOINT_QUEUE:
-                    state.queue.append(delivery)
-                else:
-                    self._wait(delivery)
-                return None
-        elif (
-            state.in_flight >= (_SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT)
-            or len(self.others.in_flight) >= self.others.maximum
+        elif now_ms >= batch.deadline_ms:
+            self._end_now(delivery, End.EXPIRED, "time_to_live passed")
+        elif not (self._health.parked and self._leave_alone(delivery, now_ms)) and (
+            self._has_place(delivery)
         ):
-            self._wait(delivery)
-            return None
-        state.in_flight += 1
-        self._bytes += batch.size
-        delivery.started = now
-        delivery.started_ms = now_ms
-        return self._send(delivery)
+            state.in_flight += 1
+            self._bytes += batch.size
+            delivery.started = now
+            delivery.started_ms = now_ms
+            return self._send(delivery)
+        return None
+
+    def _has_place(self, delivery: Delivery) -> bool:
+        """Whether the endpoint may take one more now; if not, the delivery waits somewhere."""
+        state = delivery.entry.state
+        if state.proven:
+            if state.in_flight < self._settings.endpoint_in_flight:
+                return True
+            if state.queue is None:
+                state.queue = deque()
+            if len(state.queue) < _ENDPOINT_QUEUE:
+                state.queue.append(delivery)
+                return False
+        else:
+            bound = _SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT
+            if state.in_flight < bound and len(self.others.in_flight) < self.others.maximum:
+                return True
+        self._wait(delivery)
+        return False
 
     def _still_owed(self, delivery: Delivery) -> bool:
         """Look the seat up again: the page has changed since the delivery was queued."""
-        page = delivery.batch.page
-        entry = page.entries.get(delivery.seat) if page else None
+        entry = delivery.batch.page.entries.get(delivery.seat)
         if (
             entry is not None
             and entry.id == delivery.entry.id
@@ -236,7 +232,7 @@ class Dispatcher:
         ):
             delivery.entry = entry
             return True
-        self._end(delivery, End.WITHDRAWN, self._clock.now_ms())
+        self._end_now(delivery, End.WITHDRAWN)
         return False
 
     def _leave_alone(self, delivery: Delivery, now_ms: int) -> bool:
@@ -245,7 +241,7 @@ class Dispatcher:
         if not until_ms:
             return False
         if self._settings.blacklist is Blacklist.FAIL:
-            self._end(delivery, End.REJECTED, now_ms, reason="endpoint blacklisted")
+            self._end_now(delivery, End.REJECTED, "endpoint blacklisted")
         else:
             wait_ms = max(until_ms - now_ms, _NEW_WAIT_MS)
             self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
@@ -281,7 +277,8 @@ class Dispatcher:
     def _next_of(self, state: EndpointState) -> None:
         """Let the next delivery of a proven endpoint in; postpone all if it is none any more."""
         queue = state.queue
-        assert queue is not None
+        if not queue:
+            return
         if state.proven:
             self.proven.queue.appendleft(queue.popleft())
             self.proven.pump()
@@ -292,84 +289,51 @@ class Dispatcher:
     # Recording
 
     def _record(self, delivery: Delivery, outcome: Outcome) -> None:
-        batch, entry = delivery.batch, delivery.entry
+        batch, state = delivery.batch, delivery.entry.state
         if batch.closed:
             return
         took_ms = int((self._loop.time() - delivery.started) * 1000)
+        tries = delivery.tries + 1
         match outcome:
             case Delivered(code):
-                state = entry.state
                 if not state.proven:
                     state.proven, state.suspect = True, False
                     self._health.succeeded(state)
                 batch.attempted(code)
-                batch.end(
-                    delivery.seat,
-                    entry.id,
-                    entry.shown,
-                    End.DELIVERED,
-                    tries=delivery.tries + 1,
-                    at_ms=delivery.started_ms,
-                    took_ms=took_ms,
-                    code=code,
-                )
-                self._done(delivery)
-            case Retry():
-                entry.state.proven, entry.state.suspect = False, True
-                self._health.failed(entry.state)
-                batch.attempted(outcome.code)
-                self._retry(delivery, outcome, took_ms)
+                self._end(delivery, End.DELIVERED, Try(tries, delivery.started_ms, took_ms, code))
+            case Retry(reason, code, after_ms, answer):
+                state.proven, state.suspect = False, True
+                self._health.failed(state)
+                batch.attempted(code)
+                last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
+                self._retry(delivery, last, after_ms)
             case Throttled(until_ms):
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
-            case Rejected():
-                batch.attempted(outcome.code)
-                self._end(
-                    delivery,
-                    End.REJECTED,
-                    delivery.started_ms,
-                    took_ms=took_ms,
-                    tries=delivery.tries + 1,
-                    code=outcome.code,
-                    reason=outcome.reason,
-                    answer=outcome.answer,
-                )
+            case Rejected(reason, code, answer):
+                batch.attempted(code)
+                last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
+                self._end(delivery, End.REJECTED, last)
             case _:
                 assert_never(outcome)
 
-    def _retry(self, delivery: Delivery, outcome: Retry, took_ms: int) -> None:
+    def _retry(self, delivery: Delivery, last: Try, after_ms: int) -> None:
         batch, entry = delivery.batch, delivery.entry
-        tries = delivery.tries + 1
         due_ms = next_due_ms(
             now_ms=self._clock.now_ms(),
-            tries=tries,
+            tries=last.tries,
             delays=self._settings.retry_delays,
             jitter=self._settings.retry_jitter,
             chance=random.random(),  # noqa: S311 - jitter, not a secret
-            at_least_ms=outcome.after_ms,
+            at_least_ms=after_ms,
         )
-        if due_ms is None or due_ms >= batch.deadline_ms:
-            self._end(
-                delivery,
-                End.EXHAUSTED if due_ms is None else End.EXPIRED,
-                delivery.started_ms,
-                took_ms=took_ms,
-                tries=tries,
-                code=outcome.code,
-                reason=outcome.reason,
-                answer=outcome.answer,
-            )
-            return
-        batch.failed(
-            entry.id,
-            entry.shown,
-            tries=tries,
-            at_ms=delivery.started_ms,
-            took_ms=took_ms,
-            code=outcome.code,
-            reason=outcome.reason,
-        )
-        batch.row.waiting[delivery.seat] = Waiting(tries, due_ms, entry.id)
-        self._done(delivery)
+        if due_ms is None:
+            self._end(delivery, End.EXHAUSTED, last)
+        elif due_ms >= batch.deadline_ms:
+            self._end(delivery, End.EXPIRED, last)
+        else:
+            batch.failed(entry.id, entry.shown, last)
+            batch.row.waiting[delivery.seat] = Waiting(last.tries, due_ms, entry.id)
+            self._done(delivery)
 
     def _postpone(self, delivery: Delivery, due_ms: int) -> None:
         """Write a due time instead of holding a place; no try is spent."""
@@ -378,30 +342,13 @@ class Dispatcher:
         )
         self._done(delivery)
 
-    def _end(
-        self,
-        delivery: Delivery,
-        end: End,
-        at_ms: int,
-        *,
-        tries: int | None = None,
-        took_ms: int = 0,
-        code: int = 0,
-        reason: str = "",
-        answer: str = "",
-    ) -> None:
-        delivery.batch.end(
-            delivery.seat,
-            delivery.entry.id,
-            delivery.entry.shown,
-            end,
-            tries=delivery.tries if tries is None else tries,
-            at_ms=at_ms,
-            took_ms=took_ms,
-            code=code,
-            reason=reason,
-            answer=answer,
-        )
+    def _end_now(self, delivery: Delivery, end: End, reason: str = "") -> None:
+        """End a delivery without another attempt."""
+        self._end(delivery, end, Try(delivery.tries, self._clock.now_ms(), reason=reason))
+
+    def _end(self, delivery: Delivery, end: End, last: Try) -> None:
+        entry = delivery.entry
+        delivery.batch.end(delivery.seat, entry.id, entry.shown, end, last)
         self._done(delivery)
 
     def _done(self, delivery: Delivery) -> None:
@@ -424,7 +371,7 @@ class Dispatcher:
 
     def _due(self, batch: Batch) -> None:
         batch.timer = None
-        if batch.closed or batch.finished or batch.page is None:
+        if batch.closed or batch.finished:
             return
         now_ms = self._clock.now_ms()
         ready: list[Delivery] = []
@@ -433,9 +380,7 @@ class Dispatcher:
                 continue
             entry = batch.page.entries.get(seat)
             if entry is None or entry.id != wait.subscription_id:
-                batch.end(
-                    seat, wait.subscription_id, "", End.WITHDRAWN, tries=wait.tries, at_ms=now_ms
-                )
+                batch.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
             else:
                 ready.append(Delivery(batch, seat, entry, wait.tries))
         self._queue(batch, ready)

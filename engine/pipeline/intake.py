@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import StoreError
 from engine.models import End
-from engine.pipeline.batch import Batch
+from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.plan import plan_call
 from engine.pipeline.settle import GROUP
 from engine.store import messages
@@ -41,14 +41,6 @@ _CONTENT_BYTES = 4 * 1024**2
 
 
 Call = tuple[Script, "Sequence[str]", "Sequence[str | bytes | int]"]
-
-
-class Taken(NamedTuple):
-    """A lane entry on loan to this worker."""
-
-    protocol: str
-    entry_id: bytes
-    member: bytes
 
 
 class _Rendered(NamedTuple):
@@ -106,10 +98,7 @@ class Intake:
         return [Taken(protocols[lane - 1], entry_id, member) for lane, entry_id, member in taken]
 
     async def load(self, taken: Sequence[Taken]) -> list[Batch]:
-        """Batches ready to run; those that went to another by now are left out.
-
-        A batch whose topic or message is gone has no ``page``: all it needs is to be settled.
-        """
+        """Batches ready to run; those that went to another by now are left out."""
         read = [(entry, reference) for entry in taken if (reference := self._reference(entry))]
         if not read:
             await self._discard(taken)
@@ -152,7 +141,7 @@ class Intake:
 
     async def refresh(self, batches: Sequence[Batch]) -> None:
         """Read again the pages that have changed since the batches were loaded."""
-        running = [batch for batch in batches if batch.page is not None and batch.message]
+        running = [batch for batch in batches if not batch.void]
         if not running:
             return
         page_keys = [(b.reference.topic_id, b.protocol, b.reference.page) for b in running]
@@ -161,15 +150,11 @@ class Intake:
             [("HGET", name, "v") for name in names], key=names[0], repeatable=True
         )
         for batch, key, name, version in zip(running, page_keys, names, versions, strict=True):
-            assert batch.page is not None
-            assert batch.message is not None
             if (version or b"").decode() == batch.page.version:
                 continue
             seats = await self._store.call("HGETALL", name, repeatable=True)
             found = dict(zip(seats[::2], seats[1::2], strict=True)).get(b"v")
-            batch.page = self._pages.resolve(
-                key, batch.message.topic_urn, batch.adapter, found, seats
-            )
+            batch.page = self._pages.resolve(key, batch.topic_urn, batch.adapter, found, seats)
             batch.stale = True
 
     def _reference(self, entry: Taken) -> Reference | None:
@@ -198,8 +183,7 @@ class Intake:
         claims, idle_ms, gone, sequence, content, packed, version, seats = reply
         batch = Batch(
             shard=self._shard,
-            protocol=taken.protocol,
-            entry_id=taken.entry_id,
+            taken=taken,
             reference=reference,
             claims=claims,
             row=Row.unpack(packed) if packed else Row(),
@@ -262,7 +246,7 @@ class Intake:
 
     def _void(self, batch: Batch, end: End) -> None:
         """End a batch whose topic or message is gone; its seats are owed nothing any more."""
-        batch.page = batch.message = None
+        batch.message = None
         row, now_ms = batch.row, self._store.clock.now_ms()
         for seat, wait in list(row.waiting.items()):
-            batch.end(seat, wait.subscription_id, "", end, tries=wait.tries, at_ms=now_ms)
+            batch.end(seat, wait.subscription_id, "", end, Try(wait.tries, now_ms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -38,39 +39,28 @@ class EndpointState:
         self.digest = ""
 
 
+@dataclass(slots=True)
 class Entry:
-    """A subscription as dispatch needs it."""
+    """A subscription as dispatch needs it; ``open`` = confirmed, ``shown`` = endpoint, masked."""
 
-    __slots__ = ("first", "id", "open", "prepared", "shown", "state")
-
-    def __init__(
-        self,
-        identifier: str,
-        first: int,
-        open_: bool,
-        prepared: Any,
-        shown: str,
-        state: EndpointState,  # noqa: FBT001 - a slot, not a switch
-    ) -> None:
-        self.id = identifier
-        self.first = first
-        self.open = open_
-        self.prepared = prepared
-        self.shown = shown
-        self.state = state
+    id: str
+    first: int
+    open: bool
+    prepared: Any
+    shown: str
+    state: EndpointState
 
 
+@dataclass(frozen=True, slots=True)
 class Page:
-    """The entries of a page by seat."""
+    """The entries of a page by seat, and the token of the version that was read."""
 
-    __slots__ = ("entries", "version")
-
-    def __init__(self, version: str, entries: dict[int, Entry]) -> None:
-        self.version = version
-        self.entries = entries
+    version: str
+    entries: dict[int, Entry]
 
 
-_EMPTY = Page("", {})
+NO_PAGE = Page("", {})
+"""What a batch has whose page is empty, or whose topic or message is gone."""
 
 
 class Pages:
@@ -93,7 +83,7 @@ class Pages:
         """The page as it was just read, kept from now on; ``version`` None: it is empty."""
         if version is None or not seats:
             self._pages.pop(key, None)
-            return _EMPTY
+            return NO_PAGE
         page = self._read(key, topic_urn, adapter, version.decode(), seats)
         self._pages[key] = page
         self._pages.move_to_end(key)

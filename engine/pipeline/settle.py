@@ -87,7 +87,8 @@ class Settler:
 
     async def write_now(self, batch: Batch) -> bool:
         """Flush a batch and wait; whether it is still this worker's."""
-        waiter = self._waiters[batch] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters[batch] = waiter
         self._want(batch, "flush")
         return await waiter
 

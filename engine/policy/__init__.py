@@ -1,0 +1,1 @@
+"""Decisions as plain functions: no await, no clock and no random of their own."""

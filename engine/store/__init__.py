@@ -1,0 +1,1 @@
+"""Redis behind one wall: connections, keys, records, scripts."""

@@ -15,7 +15,7 @@ from engine.store.messages import Reference
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from engine.store.connection import Store
     from engine.store.keys import Keys
@@ -138,7 +138,11 @@ class DeadLetters:
         return dropped
 
     async def _take(
-        self, page: _DeadPage, chosen: list[DeadLetter], letters: list[DeadLetter], row: bytes
+        self,
+        page: _DeadPage,
+        chosen: Sequence[DeadLetter],
+        letters: Sequence[DeadLetter],
+        row: bytes,
     ) -> int:
         keys, topic_id = self._keys, page.topic_id
         shard = keys.shard_of_topic(topic_id)

@@ -140,7 +140,7 @@ class Roster:
 
     async def remove(self, subscription: Subscription) -> bool:
         """Remove and free the seat; False if it is gone already."""
-        keys, s = self._keys, subscription
+        s = subscription
         *seat_keys, pending = self._seat_keys(s.topic_id, s.protocol, s.page)
         done = await self._store.run(
             _UNSUBSCRIBE,
