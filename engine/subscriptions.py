@@ -38,7 +38,7 @@ _LIMIT = "confirmation"
 class Subscriptions:
     """Subscriptions of all topics; every method raises `Refused` with the contract's code."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - built once, by the composition root
         self,
         *,
         roster: Roster,

@@ -34,7 +34,7 @@ class Pending:
 
     async def apply_many(self, shard: int, notes: Sequence[tuple[str, str]]) -> None:
         """Apply notes of one shard in order and strike them off."""
-        by_index: dict[str, list[tuple[object, ...]]] = {}
+        by_index: dict[str, list[tuple[str, ...]]] = {}
         for field, note in notes:
             index, command = self._command(field, note)
             by_index.setdefault(index, []).append(command)
@@ -53,7 +53,7 @@ class Pending:
             await self.apply_many(shard, notes)
         return len(notes)
 
-    def _command(self, field: str, note: str) -> tuple[str, tuple[object, ...]]:
+    def _command(self, field: str, note: str) -> tuple[str, tuple[str, ...]]:
         kind, identifier = field.split(":", 1)
         parts = note.split(":")
         if kind == "t":
