@@ -63,16 +63,26 @@ class RedisServer:
     it may claim the durability `fsync`; ``options`` are further options of the server.
     """
 
-    def __init__(self, binary: Path, *, port: int = 0, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        port: int = 0,
+        options: Sequence[str] = (),
+        sentinel: bool = False,
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tocsin-test-"))
         self.port = port
         self.socket = self.directory / "socket"
         self.url = f"redis://127.0.0.1:{port}" if port else f"unix://{self.socket}"
+        kept = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        configuration = self.directory / "sentinel.conf"  # a Sentinel rewrites its own
+        configuration.touch()
         self._command = [
             str(binary),
+            *((str(configuration), "--sentinel") if sentinel else kept),
             *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
             *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             *("--logfile", str(self.directory / "log"), *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
