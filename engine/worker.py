@@ -52,7 +52,8 @@ class _Shard:
         self.settler = settler
         self.no_claims_before = 0.0
         self.noted = False
-        self.tidied = random.random() * _TIDY_S  # noqa: S311 - spreads work, not a secret
+        # The shards' turns are spread, and none comes right after the start.
+        self.tidied = asyncio.get_running_loop().time() + random.random() * _TIDY_S  # noqa: S311
 
 
 class Worker:
