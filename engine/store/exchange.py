@@ -68,14 +68,15 @@ class Exchange:
         asking, self._asking, self._unknown = self._asking, False, {}
         self.detour, self._sends = None, self._sends + 1
         answers = await node.exchange(batch)
-        if self._wait:
-            _check_replicas(answers.pop(), node)
+        replicas = answers.pop() if self._wait else None
         sent, self._pending = self._pending, []
         for index, answer in zip(sent, answers[first :: 1 + asking], strict=True):
             if isinstance(answer, Exception) and self._again(index, answer, node, servers):
                 self._pending.append(index)
             else:
                 self.replies[index] = as_ours(answer, node.name)
+        if self._wait and len(self._pending) < len(sent):
+            _check_replicas(replicas, node)
 
     def _batch(self) -> tuple[list[Command], int]:
         """The commands to write and where among their replies the first pending one's is."""
