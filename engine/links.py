@@ -103,7 +103,9 @@ class LinkMaker:
     def check_sig(self, subscription_urn: str, sig: str) -> bool:
         """Whether ``sig`` belongs to the URN, in time that tells nothing about it."""
         # As bytes: compare_digest() refuses text that is not ASCII.
-        return hmac.compare_digest(self.sig(subscription_urn).encode(), sig.encode())
+        return hmac.compare_digest(
+            self.sig(subscription_urn).encode(), sig.encode(errors="replace")
+        )
 
     def _token_mac(self, claims: bytes) -> bytes:
         return self._vault.mac(claims, "confirm")[:_MAC_BYTES]

@@ -112,7 +112,7 @@ def test_token_of_another_installation_is_refused(links: LinkMaker) -> None:
         links.read_token(other.token("a" * 32, "b" * 32, NOW), NOW)
 
 
-@pytest.mark.parametrize("sig", ["", "0" * 32, "é" * 32, "\x00"])
+@pytest.mark.parametrize("sig", ["", "0" * 32, "é" * 32, "\x00", "\ud800"])
 def test_wrong_sig_is_refused(links: LinkMaker, sig: str) -> None:
     """Guessing does not cancel somebody's subscription, and odd text does no harm."""
     assert not links.check_sig(SUBSCRIPTION.urn, sig)
