@@ -1,10 +1,13 @@
 """The guard: callers cannot make the engine talk to what only it can reach."""
 
 import asyncio
+import ipaddress
 import socket
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import Refused
 from engine.guard import AddressGuard
@@ -118,6 +121,31 @@ def test_allowed_network_passes() -> None:
 def test_only_addresses_are_allowed(text: str) -> None:
     """What a socket would not call an address is not one."""
     assert not AddressGuard().allows(text)
+
+
+@given(st.ip_addresses(v=4))
+def test_every_spelling_of_an_address_is_judged_alike(address: ipaddress.IPv4Address) -> None:
+    """No other way to write an IPv4 address opens what the plain one keeps shut."""
+    guard, number = AddressGuard(), int(address)
+    hosts = [
+        str(number),
+        hex(number),
+        f"0{number:o}",
+        f"{number >> 24}.{number & 0xFFFFFF}",
+        ".".join(f"0{part:o}" for part in address.packed),
+        f"{address}.",
+        f"[::ffff:{address}]",
+        f"[{ipaddress.IPv6Address(number)}]",
+        f"[{ipaddress.IPv6Address((0x64_FF9B << 96) + number)}]",
+        f"[{ipaddress.IPv6Address((0x2002 << 112) + (number << 80))}]",
+    ]
+    plain = guard.allows(str(address))
+    for host in hosts:
+        if plain:
+            guard.check_url(f"http://{host}/")
+        else:
+            with pytest.raises(Refused):
+                guard.check_url(f"http://{host}/")
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
