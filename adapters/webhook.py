@@ -130,7 +130,9 @@ class WebhookAdapter:
     """Speaks ``http`` and ``https``."""
 
     protocols = ("http", "https")
-    limits = Limits(max_bytes=262_144, confirm=True, confirmations=(Window(200, 600, 600),))
+    # No penalty: further invitations wait for the window's end (SMN "Traffic Control over
+    # Subscription Confirmation").
+    limits = Limits(max_bytes=262_144, confirm=True, confirmations=(Window(200, 600, 0),))
     notice = ""
 
     def __init__(self, ports: Ports) -> None:

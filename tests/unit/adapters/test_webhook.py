@@ -23,6 +23,7 @@ from engine.models import (
     Status,
     Subscription,
     Throttled,
+    Window,
 )
 from engine.ports import AddressRefused, Answer, TransportError
 from engine.signing import CertificateSigner, make_certificate
@@ -319,6 +320,11 @@ async def test_no_answer_is_tried_again(reason: str) -> None:
 async def test_internal_address_is_rejected() -> None:
     """An address that may not be connected to does not become public by waiting."""
     assert await outcome_of(AddressRefused("address refused")) == Rejected("address refused")
+
+
+def test_invitations_are_limited_as_the_contract_says() -> None:
+    """200 to one endpoint in 10 minutes, and more when the window has passed."""
+    assert WebhookAdapter.limits.confirmations == (Window(200, 600, 0),)
 
 
 def in_seconds(seconds: float) -> str:
