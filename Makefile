@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
-CODE := engine adapters tests benchmarks
+CODE := engine adapters tests benchmarks examples
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all check format bench clean

@@ -193,7 +193,7 @@ class Subscribers:
             return web.Response()
         if number not in self.failed:
             self.first_tries.append(now)
-            if number % self._flaky == 0:
+            if number % self._flaky == self._flaky - 1:
                 self.failed.add(number)
                 return web.Response(status=503)
         self.arrived[number] = now
