@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _POLL = script(__file__, "poll")
 _RELEASE = script(__file__, "release")
+_STRIKE = script(__file__, "strike")
 _BLOCK_MS = 5000
 _READ_BATCHES = 4
 _OPEN_BATCHES = 256
@@ -41,6 +42,7 @@ _HEARTBEAT_S = 5.0
 _BACK_OFF_S = 0.2
 _RECENT_MS = 10_000
 _TIDY_S = 60.0
+_SILENT_MS = 600_000
 
 
 class _Shard:
@@ -69,6 +71,7 @@ class Worker:
             engine.clock,
             engine.settings,
             self._health,
+            engine.limiter,
             self._touch,
             lambda batch: self._shards[batch.shard].settler.write_now(batch),
             self._on_room,
@@ -291,6 +294,8 @@ class Worker:
         if now - shard.tidied >= _TIDY_S:
             shard.tidied = now
             await self._engine.retention.tidy(shard.number, has_dead=has_dead)
+            lanes = list(shard.intake.lanes.values())
+            await self._store.run(_STRIKE, lanes, (GROUP, _SILENT_MS))
 
     async def _learn_parked(self, number: int) -> None:
         flat = await self._store.call(

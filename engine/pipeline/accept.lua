@@ -1,18 +1,20 @@
 -- Store a message, number it and queue its pages; the first quantum is planned at once.
 --
 -- KEYS  1 topic  2 message  3 recent  4 gauges  5 idempotency (or the message again)
---       then for each protocol of ARGV[13..]: inbox, backlog, lane
+--       then for each protocol of ARGV[14..]: inbox, backlog, lane
 -- ARGV  1 message id  2 topic id  3 content  4 window of `recent` in ms
 --       5 idempotency digest or ''  6 its window in ms
 --       7 quantum in pages  8 lane limit  9 backlog limit
 --       10 protocol (addressed message) or ''  11 page, and seat and subscription id, or ''
---       12 memory flag: 1 = the server is too full  13.. protocols the caller knows of
+--       12 memory flag: 1 = the server is too full  13 when the caller's record of the topic
+--       was updated  14.. protocols the caller knows of
 -- Returns {status, message id, sequence, active protocols}; status is ok, replay, conflict, gone,
---       protocols (call again with the active ones), full (backlog) or memory.
+--       protocols (call again with the active ones), stale (read the topic again), full (backlog)
+--       or memory.
 local topic, message, recent, gauges, idempotency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, topic_id = ARGV[1], ARGV[2]
 
-local record = redis.call('HMGET', topic, 'gone', 'active', 'name')
+local record = redis.call('HMGET', topic, 'gone', 'active', 'updated')
 if record[1] or not record[3] then return {'gone'} end
 if redis.call('ZSCORE', recent, id) then return {'ok', id, 0, record[2] or ''} end
 
@@ -27,6 +29,7 @@ if digest ~= '' then
   end
 end
 if ARGV[12] == '1' then return {'memory'} end
+if ARGV[10] == '' and record[3] ~= ARGV[13] then return {'stale'} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -39,7 +42,7 @@ elseif record[2] then
   for protocol in string.gmatch(record[2], '%S+') do active[#active + 1] = protocol end
 end
 local slots = {}
-for i = 13, #ARGV do slots[ARGV[i]] = 6 + (i - 13) * 3 end
+for i = 14, #ARGV do slots[ARGV[i]] = 6 + (i - 14) * 3 end
 for _, protocol in ipairs(active) do
   if not slots[protocol] then return {'protocols', '', 0, record[2]} end
 end

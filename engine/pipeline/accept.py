@@ -18,7 +18,6 @@ from engine.errors import Refused
 from engine.models import Kind, Message, Subscription, Topic
 from engine.settings import Durability
 from engine.store import messages
-from engine.store.messages import Reference
 from engine.store.scripts import script
 from engine.urns import parse_topic
 
@@ -55,6 +54,18 @@ class Draft:
     ttl_s: int | None = None
     attributes: Sequence[Mapping[str, object]] = ()
     locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What the script is asked to accept, and under which conditions."""
+
+    message: Message
+    topic_updated_ms: int
+    recipient: Subscription | None
+    digest: str
+    marker: str
+    memory_full: bool
 
 
 class Publisher:
@@ -103,16 +114,18 @@ class Publisher:
             digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
             marker = request_hash or _fingerprint(draft)
         memory_full = await self._memory_is_full()
-        for attempt in range(2):
-            topic, active = await self._topic(topic_urn, fresh=attempt > 0)
+        fresh = False
+        while True:
+            topic, active = await self._topic(topic_urn, fresh=fresh)
             message = self._message(topic, Kind.NOTIFICATION, draft, ttl_s)
-            verdict = await self._accept(
-                message, active.split(), digest=digest, marker=marker, memory_full=memory_full
+            accepted = await self._accept(
+                _Offer(message, topic.updated_ms, None, digest, marker, memory_full),
+                active.split(),
             )
-            if verdict is not None:
-                return verdict
-            self._known.pop(topic_urn, None)
-        raise Refused("SMN.0006")
+            if accepted is not None:
+                return accepted
+            # Deleted, made anew or changed since it was read.
+            fresh = True
 
     async def address(
         self,
@@ -126,15 +139,14 @@ class Publisher:
         """Accept a message for one subscription, whatever its status is; returns its id."""
         ttl_s = self._check(draft)
         message = self._message(topic, kind, draft, ttl_s, link=link)
-        verdict = await self._accept(
-            message,
+        memory_full = await self._memory_is_full()
+        accepted = await self._accept(
+            _Offer(message, topic.updated_ms, subscription, "", "", memory_full),
             (subscription.protocol,),
-            recipient=subscription,
-            memory_full=await self._memory_is_full(),
         )
-        if verdict is None:
+        if accepted is None:
             raise Refused("SMN.0006")
-        return verdict
+        return accepted
 
     def _check(self, draft: Draft) -> int:
         """Refuse what the contract refuses; returns the time to live in seconds."""
@@ -174,36 +186,30 @@ class Publisher:
             display_name=topic.display_name,
         )
 
-    async def _accept(
-        self,
-        message: Message,
-        protocols: Iterable[str],
-        *,
-        recipient: Subscription | None = None,
-        digest: str = "",
-        marker: str = "",
-        memory_full: bool,
-    ) -> str | None:
-        """Run the script until it knows the protocols; None if the topic is gone."""
-        content = messages.encode(message)
+    async def _accept(self, offer: _Offer, protocols: Iterable[str]) -> str | None:
+        """Run the script until it knows the protocols.
+
+        Returns the message's id, or None if the topic is not as it was read.
+        """
+        content = messages.encode(offer.message)
         known = tuple(protocols)
         while True:
             self._faults.reach("accept:before")
             verdict, *rest = await self._store.run(
                 _ACCEPT,
-                self._accept_keys(message, digest, known),
-                self._accept_args(message, content, recipient, digest, marker, memory_full) + known,
+                self._accept_keys(offer, known),
+                (*self._accept_args(offer, content), *known),
                 wait_replicas=self._settings.durability is Durability.REPLICA,
             )
             self._faults.reach("accept:after")
             match verdict:
                 case b"ok" | b"replay":
-                    if recipient is None:
-                        self._learn(message.topic_urn, rest[2].decode())
+                    if offer.recipient is None:
+                        self._learn(offer.message.topic_urn, rest[2].decode())
                     return str(rest[0].decode())
                 case b"protocols":
                     known = tuple(rest[2].decode().split())
-                case b"gone":
+                case b"gone" | b"stale":
                     return None
                 case b"conflict":
                     raise Refused("TOCSIN.0001")
@@ -212,8 +218,8 @@ class Publisher:
                 case _:
                     raise Refused("APIGW.0308", "the memory limit is reached", retry_after=5)
 
-    def _accept_keys(self, message: Message, digest: str, protocols: Iterable[str]) -> list[str]:
-        keys = self._keys
+    def _accept_keys(self, offer: _Offer, protocols: Iterable[str]) -> list[str]:
+        keys, message = self._keys, offer.message
         shard = keys.shard_of_topic(message.topic_id)
         stored = keys.message(message.topic_id, message.id)
         found = [
@@ -221,7 +227,7 @@ class Publisher:
             stored,
             keys.recent(shard),
             keys.gauges(shard),
-            keys.idempotency(message.topic_id, digest) if digest else stored,
+            keys.idempotency(message.topic_id, offer.digest) if offer.digest else stored,
         ]
         for protocol in protocols:
             found += (
@@ -231,31 +237,25 @@ class Publisher:
             )
         return found
 
-    def _accept_args(
-        self,
-        message: Message,
-        content: bytes,
-        recipient: Subscription | None,
-        digest: str,
-        marker: str,
-        memory_full: bool,  # noqa: FBT001 - one flag of a script's argument list
-    ) -> tuple[str | bytes | int, ...]:
+    def _accept_args(self, offer: _Offer, content: bytes) -> tuple[str | bytes | int, ...]:
+        recipient = offer.recipient
         place = ""
         if recipient is not None:
-            place = Reference("", "", recipient.page, recipient.seat, recipient.id).encode()[2:]
+            place = f"{recipient.page}:{recipient.seat}:{recipient.id}"
         return (
-            message.id,
-            message.topic_id,
+            offer.message.id,
+            offer.message.topic_id,
             content,
             _RECENT_MS,
-            marker if digest else "",
+            offer.marker if offer.digest else "",
             self._settings.idempotency_seconds * 1000,
             QUANTUM_PAGES,
             LANE_LIMIT,
             self._settings.max_backlog,
             recipient.protocol if recipient else "",
             place,
-            "1" if memory_full else "0",
+            int(offer.memory_full),
+            offer.topic_updated_ms,
         )
 
     async def _topic(self, urn: str, *, fresh: bool) -> tuple[Topic, str]:

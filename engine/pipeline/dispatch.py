@@ -14,6 +14,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any, assert_never
 
+from engine.errors import StoreError
 from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import Batch, Delivery, Try
 from engine.pipeline.pool import Pool
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from engine.pipeline.pages import EndpointState, Entry
     from engine.ports import Clock
     from engine.settings import Settings
+    from engine.store.limiter import Limiter
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,9 @@ _SUSPECT_WAIT_MS = 2000
 _NEW_IN_FLIGHT = 16
 _SUSPECT_IN_FLIGHT = 2
 _ENDPOINT_QUEUE = 256
+_SOON_MS = 50
 _SOLO = -1
-"""Stands in a batch's running seats while it is run seat by seat."""
+"""Stands in a batch's running seats while its deliveries are not all queued at once."""
 
 
 class Dispatcher:
@@ -53,6 +56,7 @@ class Dispatcher:
         clock: Clock,
         settings: Settings,
         health: Health,
+        limiter: Limiter,
         touched: Callable[[Batch], None],
         write_now: Callable[[Batch], Awaitable[bool]],
         on_room: Callable[[], None],
@@ -60,6 +64,7 @@ class Dispatcher:
         self._clock = clock
         self._settings = settings
         self._health = health
+        self._limiter = limiter
         self._touched = touched
         self._write_now = write_now
         self._on_room = on_room
@@ -69,6 +74,7 @@ class Dispatcher:
         self.others = Pool(self._start, self._admits, half)
         self._bytes = 0
         self._starved = False
+        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -83,9 +89,21 @@ class Dispatcher:
     # Starting
 
     def begin(self, batch: Batch) -> None:
-        """Queue every seat of a loaded batch that is owed the message and not done."""
+        """Start a loaded batch: every seat that is owed the message, due and not done."""
+        due = self._due_seats(batch)
+        if batch.claims > self._settings.max_claims:
+            batch.running.add(_SOLO)
+            self._spawn(self._one_by_one(batch, due))
+        elif due and batch.adapter.limits.rate:
+            batch.running.add(_SOLO)
+            self._spawn(self._at_their_rate(batch, due))
+        else:
+            self._queue(batch, due)
+            self._arm(batch)
+            self._touched(batch)
+
+    def _due_seats(self, batch: Batch) -> list[Delivery]:
         page, row = batch.page, batch.row
-        only = batch.reference.seat
         now_ms = self._clock.now_ms()
         due: list[Delivery] = []
         for seat, wait in list(row.waiting.items()):
@@ -94,25 +112,53 @@ class Dispatcher:
                 batch.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
             elif wait.due_ms <= now_ms:
                 due.append(Delivery(batch, seat, entry, wait.tries))
-        if only is not None:
+        if batch.reference.seat is not None:
             self._begin_addressed(batch, due, now_ms)
-        else:
-            ended, waiting, sequence = row.ended, row.waiting, batch.sequence
-            for seat, entry in page.entries.items():
-                if (
-                    entry.open
-                    and entry.first <= sequence
-                    and not ended >> seat & 1
-                    and seat not in waiting
-                ):
-                    due.append(Delivery(batch, seat, entry, 0))
-        if batch.claims > self._settings.max_claims:
-            batch.running.add(_SOLO)
-            self._spawn(self._one_by_one(batch, due))
-            return
-        self._queue(batch, due)
-        self._arm(batch)
-        self._touched(batch)
+            return due
+        ended, waiting, sequence = row.ended, row.waiting, batch.sequence
+        for seat, entry in page.entries.items():
+            if (
+                entry.open
+                and entry.first <= sequence
+                and not ended >> seat & 1
+                and seat not in waiting
+            ):
+                due.append(Delivery(batch, seat, entry, 0))
+        return due
+
+    async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
+        """Reserve a time at each endpoint whose protocol has a rate; later ones wait for it.
+
+        A seat that has waited has had its reservation.
+        """
+        fresh = [d for d in due if d.seat not in batch.row.waiting]
+        limits, protocol = batch.adapter.limits, batch.protocol
+        try:
+            times = await self._limiter.reserve(
+                "rate",
+                [f"{protocol}\n{delivery.entry.state.endpoint}" for delivery in fresh],
+                rate=limits.rate,
+                burst=limits.burst,
+            )
+            soon_ms = self._clock.now_ms() + _SOON_MS
+            for delivery, at_ms in zip(fresh, times, strict=True):
+                if at_ms > soon_ms:
+                    due.remove(delivery)
+                    batch.row.waiting[delivery.seat] = Waiting(
+                        0, min(at_ms, batch.deadline_ms), delivery.entry.id
+                    )
+            self._queue(batch, due)
+        except StoreError as error:
+            log.warning("limiter.failed", extra={"protocol": protocol, "error": str(error)})
+            later_ms = self._clock.now_ms() + _SUSPECT_WAIT_MS
+            for delivery in due:
+                batch.row.waiting.setdefault(
+                    delivery.seat, Waiting(delivery.tries, later_ms, delivery.entry.id)
+                )
+        finally:
+            batch.running.discard(_SOLO)
+            self._arm(batch)
+            self._touched(batch)
 
     def _begin_addressed(self, batch: Batch, due: list[Delivery], now_ms: int) -> None:
         reference, row = batch.reference, batch.row
@@ -310,6 +356,9 @@ class Dispatcher:
             case Throttled(until_ms):
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
+                if code:
+                    # It has answered: a refusal is no reason to leave the endpoint alone.
+                    self._health.succeeded(state)
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._end(delivery, End.REJECTED, last)
@@ -371,7 +420,7 @@ class Dispatcher:
 
     def _due(self, batch: Batch) -> None:
         batch.timer = None
-        if batch.closed or batch.finished:
+        if batch.closed or batch.finished or self._draining:
             return
         now_ms = self._clock.now_ms()
         ready: list[Delivery] = []
@@ -410,6 +459,7 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Finish what is in hand; what is left after ``seconds`` is cut."""
+        self._draining = True
         try:
             async with asyncio.timeout(seconds):
                 await self._idle()
@@ -421,7 +471,5 @@ class Dispatcher:
             await self._idle()
 
     async def _idle(self) -> None:
-        await self.proven.idle()
-        await self.others.idle()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while tasks := self.proven.tasks | self.others.tasks | self._tasks:
+            await asyncio.wait(tasks)

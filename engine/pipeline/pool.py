@@ -29,13 +29,13 @@ class Pool:
         "_admits",
         "_deliver",
         "_loop",
-        "_tasks",
         "_ticking",
         "active",
         "in_flight",
         "limit",
         "maximum",
         "queue",
+        "tasks",
     )
 
     def __init__(
@@ -47,7 +47,7 @@ class Pool:
         self._deliver = deliver
         self._admits = admits
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._ticking = False
         self.maximum = maximum
         self.limit = min(_START, maximum)
@@ -70,8 +70,8 @@ class Pool:
         while self.active < self.limit and self.active < len(self.queue) + len(self.in_flight):
             self.active += 1
             task = self._loop.create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         if self.queue and not self._ticking:
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick, self._loop.time() + _TICK_S)
@@ -79,13 +79,8 @@ class Pool:
     def cancel(self) -> None:
         """Cut everything in flight."""
         self.queue.clear()
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-
-    async def idle(self) -> None:
-        """Wait until nothing is in flight or queued."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
 
     async def _run(self) -> None:
         pool = self
