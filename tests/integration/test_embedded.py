@@ -20,7 +20,7 @@ from engine.embedded import EmbeddedServer
 from engine.errors import ConfigurationError
 from engine.settings import Durability, Settings
 from engine.store.connection import Store
-from tests.servers import make_settings, until, valkey_binary
+from tests.servers import make_settings, redis62_binary, until, valkey_binary
 
 _PARENT = """
 import asyncio, sys
@@ -156,6 +156,40 @@ async def test_acknowledged_keys_survive_the_kill_of_everything(
     await server.stop()
 
 
+async def test_no_kill_in_a_row_of_kills_loses_a_key(parent: Callable[..., Parent]) -> None:
+    """Parent killed, next started at once, five times: each finds all that was acknowledged."""
+    for turn in range(5):
+        current = parent()
+        with current.client as client:
+            assert client.dbsize() == turn * 50
+            for number in range(50):
+                client.set(f"k{turn}-{number}", "v")
+        current.kill()
+
+
+async def test_of_many_starts_at_once_one_succeeds(settings: Settings) -> None:
+    """Starts that race for a directory end as one server and refusals, whoever wins."""
+    script = _PARENT.replace("await asyncio.Event().wait()", "sys.stdin.read()")
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(settings.data)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(4)
+    ]
+    try:
+        until(lambda: [r.poll() for r in racers].count(None) == 1, "all but one are refused", 15)
+        (winner,) = (racer for racer in racers if racer.poll() is None)
+        assert winner.stdout is not None
+        assert b"unix://" in winner.stdout.readline()
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()
+
+
 async def test_the_server_dies_with_its_parent(parent: Callable[..., Parent]) -> None:
     """SIGKILL of the parent alone ends the server."""
     first = parent()
@@ -239,6 +273,40 @@ async def test_data_of_another_family_is_refused(settings: Settings) -> None:
     (settings.data / "server.json").write_text(json.dumps({"family": "redis", "version": "7.2.0"}))
     with pytest.raises(ConfigurationError, match="written by redis"):
         await EmbeddedServer.start(settings.data, settings)
+
+
+@pytest.mark.needs("redis-server")
+async def test_another_server_can_be_named(tmp_path: Path) -> None:
+    """TOCSIN_REDIS_SERVER=redis-server runs that one; Valkey then refuses what it wrote."""
+    redis_settings = make_settings(tmp_path, redis_server="redis-server")
+    server = await EmbeddedServer.start(tmp_path, redis_settings)
+    store = await Store.connect(server.url, settings=redis_settings)
+    assert store.family == "redis"
+    await store.close()
+    await server.stop()
+    with pytest.raises(ConfigurationError, match=r"written by redis, .* is valkey"):
+        await EmbeddedServer.start(tmp_path, make_settings(tmp_path))
+
+
+async def test_too_old_a_server_is_refused(tmp_path: Path) -> None:
+    """The embedded database needs 7.0; Redis 6.2 is named and refused."""
+    settings = make_settings(tmp_path, redis_server=str(redis62_binary()))
+    with pytest.raises(ConfigurationError, match=r"is redis 6\.2\.\d+, but .* 7\.0 or later"):
+        await EmbeddedServer.start(tmp_path, settings)
+
+
+async def test_a_cut_last_write_does_not_stop_a_start(settings: Settings) -> None:
+    """Half a command at the file's end, as a power cut leaves it, costs that command only."""
+    server = await EmbeddedServer.start(settings.data, settings)
+    store = await Store.connect(server.url, settings=settings)
+    await store.call("SET", "k", "v")
+    await store.close()
+    await server.stop()
+    (file,) = settings.data.glob("valkey/aof/*.incr.aof")
+    file.write_bytes(file.read_bytes() + b"*3\r\n$3\r\nSET\r\n$1\r\nl")
+    server = await EmbeddedServer.start(settings.data, settings)
+    assert await _keys(server, settings) == 1
+    await server.stop()
 
 
 async def test_a_deep_directory_gets_a_short_socket(tmp_path: Path) -> None:
