@@ -67,9 +67,13 @@ async def listed(
     found: list[Item] = []
     matches = skipped = start = 0
     passed = part.marker is None
-    while chunk := (await source(start, _CHUNK)).items:
-        start += len(chunk)
-        for item in chunk:
+    more = True
+    while more:
+        page = await source(start, _CHUNK)
+        # Fewer items than asked for are no end: what is gone is left out of a page.
+        start += len(page.items)
+        more = start < page.total
+        for item in page.items:
             if wanted is not None and not wanted(item):
                 continue
             matches += 1
