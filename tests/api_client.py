@@ -111,7 +111,8 @@ class Client:
         )
         key = SimpleNamespace(ak=self.account.access_key, sk=secret_key or self.account.secret_key)
         Signer(key).sign(request)
-        return dict(request.header_params)
+        # The signer leaves the bytes of UTF-8 as single characters for its own HTTP client.
+        return {k: v.encode("latin-1").decode() for k, v in request.header_params.items()}
 
 
 class FakeStore:

@@ -63,5 +63,7 @@ async def _unsubscribe(call: Call) -> tuple[str, str]:
     urn = call.parameter("subscription_urn")
     if urn is None:
         raise Refused("SMN.0014", "The link is incomplete.")
-    link = await call.services.engine.subscriptions.unsubscribe(urn, call.parameter("sig"))
+    # An empty signature is a wrong one, not an absent one.
+    sig = next((value for name, value in call.query if name == "sig"), None)
+    link = await call.services.engine.subscriptions.unsubscribe(urn, sig)
     return urn, link
