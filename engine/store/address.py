@@ -12,8 +12,9 @@ No text made here ever holds the user or the password.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -54,6 +55,11 @@ class Target:
     tls: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def named(self, name: str) -> Target:
+        """The same target whose connections have a name; Redis takes visible ASCII in it."""
+        visible = re.sub(r"[^!-~]+", "_", name)
+        return replace(self, options={**self.options, "client_name": visible})
 
     def __str__(self) -> str:
         """The servers, fit for a log."""

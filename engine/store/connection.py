@@ -61,21 +61,21 @@ class Store:
     written), `StoreUnfit`, and plain `StoreError` with the server's text.
     """
 
-    def __init__(self, servers: Topology, settings: Settings) -> None:
+    def __init__(self, servers: Topology) -> None:
         """Use `connect`."""
         self.clock = StoreClock()
         self._servers = servers
-        self._settings = settings
 
     @classmethod
     async def connect(cls, url: str, *, settings: Settings) -> Self:
         """Connect to every master and read its clock.
 
         Raises `ConfigurationError` for a malformed URL, `StoreUnfit` for a server that Tocsin
-        cannot run on, `StoreUnavailable` when one does not answer.
+        cannot run on, `StoreUnavailable` when one does not answer. The connections are named
+        after the key prefix, for whoever reads CLIENT LIST.
         """
-        target = parse_url(url)
-        store = cls(topology(target), settings)
+        target = parse_url(url).named(settings.key_prefix)
+        store = cls(topology(target))
         try:
             await store.sync_clock()
             store._check_form(target.form)

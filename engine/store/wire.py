@@ -83,7 +83,6 @@ def translate(error: Exception, name: str) -> StoreError:
             | foreign.TimeoutError
             | foreign.ReadOnlyError
             | foreign.ClusterDownError
-            | foreign.MasterDownError
             | foreign.TryAgainError
             | OSError,
         )
@@ -134,8 +133,8 @@ class Node:
         """Send the commands in one write and return their replies; error replies stay values.
 
         Raises `ConnectionLost` when the replies did not all arrive, `NotConnected` when no
-        connection could be made, `StoreUnfit` for a server too old. Not
-        bounded in time: the caller is.
+        connection could be made, `StoreUnfit` for a server too old. Not bounded in time: the
+        caller is.
         """
         packed = [pack(command) for command in commands]
         async with self._room:
@@ -218,7 +217,8 @@ class Node:
 
 def pack(command: Sequence[Arg]) -> bytes:
     """A command as it goes over the wire."""
-    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type] # its stub says a tuple of one
+    # Its stub says a tuple of one.
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
     return packed
 
 

@@ -87,6 +87,11 @@ def test_a_target_shows_no_credentials() -> None:
     assert "me" not in repr(target)
 
 
+def test_connections_get_a_name_that_redis_takes() -> None:
+    """A key prefix with spaces or other letters still makes a name."""
+    assert parse_url("redis://h").named("my höme:").options == {"client_name": "my_h_me:"}
+
+
 def test_places_read_as_people_write_them() -> None:
     """IPv6 in brackets, a socket by its path."""
     assert place_name(("h", 7)) == "h:7"
