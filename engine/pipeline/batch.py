@@ -158,6 +158,60 @@ class Batch:
         own = self.message.deadline_ms if self.message else 0
         return self.row.deadline_ms or own
 
+    # Which seats are owed the message
+
+    def owes(self, entry: Entry) -> bool:
+        """Whether a subscription is to have the message.
+
+        An addressed message goes to its subscription whatever its status is.
+        """
+        return self.reference.seat is not None or (entry.open and entry.first <= self.sequence)
+
+    def due(self, now_ms: int) -> list[Delivery]:
+        """Deliveries to start when the batch begins: owed, not ended, and not waiting any more.
+
+        Seats that wait for another try and are not owed any more end as withdrawn.
+        """
+        untouched = [] if self.void else self._untouched(now_ms)
+        return self.came_due(now_ms) + [Delivery(self, seat, e, 0) for seat, e in untouched]
+
+    def came_due(self, now_ms: int) -> list[Delivery]:
+        """Deliveries that have waited for another try and may have it now."""
+        due: list[Delivery] = []
+        for seat, wait in list(self.row.waiting.items()):
+            if seat in self.running:
+                continue
+            entry = self.page.entries.get(seat)
+            if entry is None or entry.id != wait.subscription_id or not self.owes(entry):
+                self.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
+            elif wait.due_ms <= now_ms:
+                due.append(Delivery(self, seat, entry, wait.tries))
+        return due
+
+    def _untouched(self, now_ms: int) -> list[tuple[int, Entry]]:
+        """Seats that are owed the message and have had no try yet."""
+        ended, waiting, reference = self.row.ended, self.row.waiting, self.reference
+        if reference.seat is None:
+            sequence = self.sequence
+            return [
+                (seat, entry)
+                for seat, entry in self.page.entries.items()
+                if entry.open
+                and entry.first <= sequence
+                and not ended >> seat & 1
+                and seat not in waiting
+            ]
+        seat = reference.seat
+        if ended >> seat & 1 or seat in waiting:
+            return []
+        entry = self.page.entries.get(seat)
+        if entry is not None and entry.id == reference.subscription_id:
+            return [(seat, entry)]
+        self.end(seat, reference.subscription_id, "", End.WITHDRAWN, Try(0, now_ms))
+        return []
+
+    # What became of them
+
     def attempted(self, code: int) -> None:
         """Count an attempt and the class of its answer."""
         counters = self.counters

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from engine.models import Outcome
     from engine.pipeline.health import Health
-    from engine.pipeline.pages import EndpointState, Entry
+    from engine.pipeline.pages import EndpointState
     from engine.ports import Clock
     from engine.settings import Settings
     from engine.store.limiter import Limiter
@@ -90,7 +90,7 @@ class Dispatcher:
 
     def begin(self, batch: Batch) -> None:
         """Start a loaded batch: every seat that is owed the message, due and not done."""
-        due = self._due_seats(batch)
+        due = batch.due(self._clock.now_ms())
         if batch.claims > self._settings.max_claims:
             batch.running.add(_SOLO)
             self._spawn(self._one_by_one(batch, due))
@@ -101,30 +101,6 @@ class Dispatcher:
             self._queue(batch, due)
             self._arm(batch)
             self._touched(batch)
-
-    def _due_seats(self, batch: Batch) -> list[Delivery]:
-        page, row = batch.page, batch.row
-        now_ms = self._clock.now_ms()
-        due: list[Delivery] = []
-        for seat, wait in list(row.waiting.items()):
-            entry = page.entries.get(seat)
-            if entry is None or entry.id != wait.subscription_id or not self._owed(batch, entry):
-                batch.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
-            elif wait.due_ms <= now_ms:
-                due.append(Delivery(batch, seat, entry, wait.tries))
-        if batch.reference.seat is not None:
-            self._begin_addressed(batch, due, now_ms)
-            return due
-        ended, waiting, sequence = row.ended, row.waiting, batch.sequence
-        for seat, entry in page.entries.items():
-            if (
-                entry.open
-                and entry.first <= sequence
-                and not ended >> seat & 1
-                and seat not in waiting
-            ):
-                due.append(Delivery(batch, seat, entry, 0))
-        return due
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
         """Reserve a time at each endpoint whose protocol has a rate; later ones wait for it.
@@ -160,17 +136,6 @@ class Dispatcher:
             self._arm(batch)
             self._touched(batch)
 
-    def _begin_addressed(self, batch: Batch, due: list[Delivery], now_ms: int) -> None:
-        reference, row = batch.reference, batch.row
-        seat = reference.seat
-        if seat is None or row.ended >> seat & 1 or seat in row.waiting:
-            return
-        entry = batch.page.entries.get(seat)
-        if entry is None or entry.id != reference.subscription_id:
-            batch.end(seat, reference.subscription_id, "", End.WITHDRAWN, Try(0, now_ms))
-        else:
-            due.append(Delivery(batch, seat, entry, 0))
-
     async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
         """Run a batch that was claimed too often: whoever died may have died of one seat.
 
@@ -202,10 +167,6 @@ class Dispatcher:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _owed(self, batch: Batch, entry: Entry) -> bool:
-        """Whether a subscription still wants a message that is addressed to its seat."""
-        return batch.reference.seat is not None or (entry.open and entry.first <= batch.sequence)
 
     def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
         if not deliveries:
@@ -271,11 +232,7 @@ class Dispatcher:
     def _still_owed(self, delivery: Delivery) -> bool:
         """Look the seat up again: the page has changed since the delivery was queued."""
         entry = delivery.batch.page.entries.get(delivery.seat)
-        if (
-            entry is not None
-            and entry.id == delivery.entry.id
-            and self._owed(delivery.batch, entry)
-        ):
+        if entry is not None and entry.id == delivery.entry.id and delivery.batch.owes(entry):
             delivery.entry = entry
             return True
         self._end_now(delivery, End.WITHDRAWN)
@@ -422,17 +379,7 @@ class Dispatcher:
         batch.timer = None
         if batch.closed or batch.finished or self._draining:
             return
-        now_ms = self._clock.now_ms()
-        ready: list[Delivery] = []
-        for seat, wait in list(batch.row.waiting.items()):
-            if wait.due_ms > now_ms or seat in batch.running:
-                continue
-            entry = batch.page.entries.get(seat)
-            if entry is None or entry.id != wait.subscription_id:
-                batch.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
-            else:
-                ready.append(Delivery(batch, seat, entry, wait.tries))
-        self._queue(batch, ready)
+        self._queue(batch, batch.came_due(self._clock.now_ms()))
         self._arm(batch)
 
     def _sweep(self) -> None:
