@@ -25,6 +25,7 @@ from engine.store.connection import Store
 from engine.store.dataset import open_dataset
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
+from engine.store.events import Events
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
 from engine.store.outbox import StoreOutbox
@@ -75,6 +76,7 @@ class Engine:
         self.faults = Faults(settings.fault_point)
         self.accounts = Accounts(store, keys, vault, settings)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
+        self.events = Events(store, keys)
         self.log = DeliveryLog(store, keys)
         self.dead = DeadLetters(store, keys)
         self.pending = Pending(store, keys)

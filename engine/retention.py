@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CHUNK = 512
+_FORGET_PARKED_MS = 3_600_000
 
 
 class Retention:
@@ -47,6 +48,14 @@ class Retention:
         """Apply the retention settings to one shard."""
         now_ms = self._clock.now_ms()
         await self._log.trim(shard, now_ms - self._settings.log_seconds * 1000)
+        # Parked endpoints that nobody wanted to reach for an hour start afresh.
+        await self._store.call(
+            "ZREMRANGEBYSCORE",
+            self._keys.parked(shard),
+            "-inf",
+            now_ms - _FORGET_PARKED_MS,
+            repeatable=True,
+        )
         if not has_dead:
             return
         oldest_ms = now_ms - self._settings.dead_seconds * 1000

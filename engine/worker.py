@@ -65,7 +65,9 @@ class Worker:
         self._engine = engine
         self.name = name
         self._store, self._keys, self._settings = engine.store, engine.keys, engine.settings
-        self._health = Health(engine.store, engine.keys, engine.vault, engine.settings)
+        self._health = Health(
+            engine.store, engine.keys, engine.vault, engine.settings, engine.events
+        )
         self._retries = Retries(engine.store, engine.keys)
         self._dispatcher = Dispatcher(
             engine.clock,

@@ -306,7 +306,7 @@ class Dispatcher:
                 self._end(delivery, End.DELIVERED, Try(tries, delivery.started_ms, took_ms, code))
             case Retry(reason, code, after_ms, answer):
                 state.proven, state.suspect = False, True
-                self._health.failed(state)
+                self._health.failed(state, batch.reference.topic_id)
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._retry(delivery, last, after_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import StoreError
 from engine.store.scripts import script
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.pipeline.pages import EndpointState
     from engine.settings import Settings
     from engine.store.connection import Store
+    from engine.store.events import Events
     from engine.store.keys import Keys
     from engine.vault import Vault
 
@@ -32,15 +33,26 @@ _PROBE_MS = 10_000
 _KNOWN = 100_000
 
 
+class _Failures(NamedTuple):
+    """Failed attempts of an endpoint that are not reported yet."""
+
+    attempts: int
+    shown: str
+    topic_id: str
+
+
 class Health:
     """What is known of endpoints that fail."""
 
-    def __init__(self, store: Store, keys: Keys, vault: Vault, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, keys: Keys, vault: Vault, settings: Settings, events: Events
+    ) -> None:
+        self._events = events
         self._store = store
         self._keys = keys
         self._vault = vault
         self._settings = settings
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, _Failures] = {}
         self._probing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -64,10 +76,12 @@ class Health:
             return now_ms + 1
         return until
 
-    def failed(self, state: EndpointState) -> None:
+    def failed(self, state: EndpointState, topic_id: str) -> None:
         """Count a failed attempt; reported with others a little later."""
         digest = self._digest(state)
-        self._failures[digest] = self._failures.get(digest, 0) + 1
+        known = self._failures.get(digest)
+        count = known.attempts + 1 if known else 1
+        self._failures[digest] = _Failures(count, state.shown, topic_id)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_REPORT_S, self._report)
@@ -78,7 +92,7 @@ class Health:
             return
         digest = self._digest(state)
         if self.parked.pop(digest, None) is not None:
-            self._spawn(self._tell("succeeded", {digest: 0}))
+            self._spawn(self._reopen(digest))
 
     def learn(self, shard: int, parked: dict[str, int]) -> None:
         """Take over what a poll read of one shard."""
@@ -105,7 +119,7 @@ class Health:
         self._timer = None
         failures, self._failures = self._failures, {}
         if failures:
-            self._spawn(self._tell("failed", failures))
+            self._spawn(self._count(failures))
 
     async def _probe(self, digest: str) -> None:
         for until in await self._ask("probe", [(digest, 0)]):
@@ -115,20 +129,37 @@ class Health:
             else:
                 self.parked[digest] = until
 
-    async def _tell(self, mode: str, failures: dict[str, int]) -> None:
+    async def _reopen(self, digest: str) -> None:
+        await self._ask("succeeded", [(digest, 0)])
+        log.info("endpoint.reopened", extra={"endpoint": digest})
+
+    async def _count(self, failures: dict[str, _Failures]) -> None:
         by_shard: dict[int, list[tuple[str, int]]] = {}
-        for digest, count in failures.items():
-            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append((digest, count))
+        for digest, failed in failures.items():
+            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append((digest, failed.attempts))
         for several in by_shard.values():
             for start in range(0, len(several), _CALL_ENDPOINTS):
                 part = several[start : start + _CALL_ENDPOINTS]
-                for (digest, _), until in zip(part, await self._ask(mode, part), strict=True):
+                for (digest, _), until in zip(part, await self._ask("failed", part), strict=True):
                     if until:
                         self.parked[digest] = abs(until)
                     if until < 0:
-                        log.warning(
-                            "endpoint.blacklisted", extra={"endpoint": digest, "until_ms": -until}
-                        )
+                        await self._announce(failures[digest], -until)
+
+    async def _announce(self, failed: _Failures, until_ms: int) -> None:
+        log.warning(
+            "endpoint.blacklisted",
+            extra={"topic_id": failed.topic_id, "endpoint": failed.shown, "until_ms": until_ms},
+        )
+        try:
+            await self._events.record(
+                "endpoint.blacklisted",
+                topic_id=failed.topic_id,
+                endpoint=failed.shown,
+                recovery_time=until_ms,
+            )
+        except StoreError as error:
+            log.warning("event.unrecorded", extra={"error": str(error)})
 
     async def _ask(self, mode: str, endpoints: Iterable[tuple[str, int]]) -> list[int]:
         listed = list(endpoints)

@@ -28,10 +28,20 @@ class EndpointState:
     neither. ``queue`` holds deliveries that wait for a place at a proven endpoint.
     """
 
-    __slots__ = ("__weakref__", "digest", "endpoint", "in_flight", "proven", "queue", "suspect")
+    __slots__ = (
+        "__weakref__",
+        "digest",
+        "endpoint",
+        "in_flight",
+        "proven",
+        "queue",
+        "shown",
+        "suspect",
+    )
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, shown: str) -> None:
         self.endpoint = endpoint
+        self.shown = shown
         self.in_flight = 0
         self.proven = False
         self.suspect = False
@@ -119,13 +129,14 @@ class Pages:
             found = self._roster.decode(topic_id, topic_urn, protocol, number, seat, seats[i + 1])
             state = self._states.get(found.endpoint)
             if state is None:
-                state = self._states[found.endpoint] = EndpointState(found.endpoint)
+                shown = "***" if secret else found.endpoint
+                state = self._states[found.endpoint] = EndpointState(found.endpoint, shown)
             entries[seat] = Entry(
                 found.id,
                 found.first,
                 found.status is Status.CONFIRMED,
                 adapter.prepare(found),
-                "***" if secret else found.endpoint,
+                state.shown,
                 state,
             )
         return Page(version, entries)

@@ -86,6 +86,10 @@ class Keys:
         """The outbox stream."""
         return f"{self.prefix}outbox"
 
+    def events(self) -> str:
+        """What happened to the service, for operators: a capped stream."""
+        return f"{self.prefix}events"
+
     def workers(self) -> str:
         """Live workers by the time they were last seen."""
         return f"{self.prefix}workers"
