@@ -11,8 +11,7 @@ import typer
 
 from engine import logs
 from engine.cli import options
-from engine.cli.running import announce, run, stop_on_signals
-from engine.settings import Settings
+from engine.cli.running import announce, read_settings, run, stop_on_signals
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
     from engine.listening import listen, public_url, ready_url
 
     stop = stop_on_signals()
-    settings = Settings.read(**given)
+    settings = read_settings(given)
     supervised = listen_fd is not None
     listener = (
         socket.socket(fileno=listen_fd) if supervised else listen(settings.host, settings.port)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from engine.errors import AdapterError, ConfigurationError, StoreUnfit, TocsinError
+from engine.settings import Settings
 
 Result = TypeVar("Result")
 
@@ -44,6 +45,16 @@ def give_up(error: TocsinError, status: int) -> NoReturn:
     """End the process with the error's sentence."""
     print(f"tocsin: {error}", file=sys.stderr)  # noqa: T201 - a person reads this
     sys.exit(status)
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings of a process that joins others; raises `ConfigurationError`."""
+    settings = Settings.read(**given)
+    if not settings.redis:
+        raise ConfigurationError(
+            "Name a database with --redis URL; `tocsin serve` is the command that brings its own."
+        )
+    return settings
 
 
 def announce(line: str) -> None:

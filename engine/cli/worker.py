@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 
 from engine import logs
 from engine.cli import options
-from engine.cli.running import announce, run, stop_on_signals
-from engine.settings import Settings
+from engine.cli.running import announce, read_settings, run, stop_on_signals
+
+_log = logging.getLogger(__name__)
 
 
 def worker(
@@ -43,7 +45,9 @@ async def _worker(given: Mapping[str, Any], name: str | None) -> None:
     from engine.app import Engine
 
     stop = stop_on_signals()
-    settings = Settings.read(**given)
+    settings = read_settings(given)
+    if not settings.public_url:
+        _log.warning("public_url.missing", extra={"advice": "links in messages lead nowhere"})
     async with Engine.open(settings=settings) as engine:
         await engine.run_worker(
             stop, name=name, on_ready=lambda joined: announce(f"ready worker {joined}")

@@ -64,6 +64,8 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
         (["serve"], {"TOCSIN_PORT": "70000"}, "port"),
         (["serve", "--config", "missing.toml"], {}, "missing.toml"),
         (["serve", "--allow-endpoints", "everything"], {}, "allow_endpoints"),
+        (["api"], {}, "--redis"),
+        (["worker"], {}, "--redis"),
         (["outbox"], {}, "No service runs on"),
         (["dead", "list"], {}, "No service runs on"),
     ],
