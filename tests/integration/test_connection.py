@@ -195,6 +195,8 @@ async def test_an_older_server_is_refused_by_its_version(settings: Settings) -> 
     """A Redis before 6.2 is refused in one sentence that names what was found."""
 
     async def old_redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"tocsin:\r\n")  # the connection's name
+        writer.write(b"+OK\r\n")
         await reader.readuntil(b"server\r\n")
         info = b"redis_version:5.0.14\r\nrun_id:abc\r\n"
         writer.write(b"$%d\r\n%s\r\n" % (len(info), info))
