@@ -44,20 +44,12 @@ class Feed:
     _base: int | None = None
     """What ``count`` said before the first message; other traffic must keep out."""
 
-    async def fill(self, seconds: float) -> None:
-        """Bring the engine to speed: feed without measuring."""
-        await self._feed(seconds, [])
-
     async def run(self, seconds: float) -> list[Reading]:
-        """Feed and measure.
+        """Feed for a while; returns how far the deliveries were meanwhile.
 
         Raises `RuntimeError` if the backlog ran dry: the publisher was the bottleneck.
         """
         readings: list[Reading] = []
-        await self._feed(seconds, readings)
-        return readings
-
-    async def _feed(self, seconds: float, readings: list[Reading]) -> None:
         end = time.monotonic() + seconds
         while True:
             arrived = await self.arrived()
@@ -66,7 +58,7 @@ class Feed:
             if owed <= 0 and len(readings) > 1:
                 raise RuntimeError("the backlog ran dry: the publisher is the bottleneck")
             if now >= end:
-                return
+                return readings
             for _ in range(math.ceil(max(0, self.backlog - owed) / self.fanout)):
                 await self.publish()
             await asyncio.sleep(0.1)

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import uvloop
-from engine.app import Engine
 
 from benchmarks.service import settings
+from engine.app import Engine
 from engine.testing import InstantTransport
 
 

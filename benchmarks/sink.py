@@ -42,6 +42,7 @@ http {{
     }}
 }}
 """
+_CONNECTIONS = re.compile(r"Active connections: (\d+)")
 _COUNTS = re.compile(r"^ (\d+) (\d+) (\d+)", re.MULTILINE)
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 
@@ -61,13 +62,21 @@ class Sink:
         return [f"http://127.0.0.1:{self._port}/e/{number:06d}" for number in range(count)]
 
     async def count(self) -> int:
-        """Requests answered so far, without the ones this method made."""
+        """Requests answered so far, without the ones that asked for this."""
+        found = await self._status(_COUNTS)
+        return int(found[3]) - self._asked
+
+    async def connections(self) -> int:
+        """Connections open now, without the one that asks."""
+        return int((await self._status(_CONNECTIONS))[1]) - 1
+
+    async def _status(self, pattern: re.Pattern[str]) -> re.Match[str]:
         async with self._session.get(f"http://127.0.0.1:{self._port}/status") as answer:
-            found = _COUNTS.search(await answer.text())
+            found = pattern.search(await answer.text())
         if found is None:
             raise RuntimeError("nginx's stub_status has an unknown form")
         self._asked += 1
-        return int(found[3]) - self._asked
+        return found
 
     def arrivals(self) -> list[tuple[float, str]]:
         """(seconds since the epoch, message id) of each answered request, as logged."""

@@ -97,7 +97,7 @@ async def run(bench: Bench) -> Result:
             10 * size.subscriptions,
         )
         while await worker.sent() < size.warm_up + size.deliveries:
-            await feed.fill(0.5)
+            await feed.run(0.5)
         await feed.drain(60)
         total = len(feed.published) * size.subscriptions
         await all_settled(engine, topic, total, 30)

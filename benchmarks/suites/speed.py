@@ -18,13 +18,12 @@ from benchmarks.client import ApiClient
 from benchmarks.feed import Feed, each_second, rate, text_of
 from benchmarks.report import Result, at_least, at_most
 from benchmarks.service import Service, all_settled, library, service, settled, subscribe
-from benchmarks.sink import Arrival, nginx, recorder
+from benchmarks.sink import Arrival, Sink, nginx, recorder
 from benchmarks.stats import spread
 
 if TYPE_CHECKING:
-    from engine.app import Engine
-
     from benchmarks.bench import Bench
+    from engine.app import Engine
 
 RATIO: Final = 0.75
 CEILING: Final = 2.0
@@ -58,6 +57,8 @@ class Round:
     cores: dict[str, float]
     """Processor seconds per second of each process while the engine's turn was measured."""
     worker_cpu_us: float
+    connections: int
+    """What the engine had open to the sink when its turn ended."""
     loops: list[loop.Measured]
 
     @property
@@ -101,7 +102,7 @@ async def run(bench: Bench) -> Result:
         rounds = []
         for number in range(size.rounds):
             bench.say(f"round {number + 1} of {size.rounds}: the engine for {size.engine_s:.0f} s")
-            rounds.append(await _round(serving, engine, feed, size, job))
+            rounds.append(await _round(serving, engine, sink, feed, size, job))
             bench.say(_said(rounds[-1]))
         lost = len(feed.published) * size.subscriptions - await settled(engine, topic)
     return _result(rounds, ceiling, lost, size, len(sample.body))
@@ -128,13 +129,16 @@ async def _same_bytes(headers: dict[str, str], sample: Arrival) -> None:
         raise RuntimeError(f"the loop sends {comparable(sent)}, not {comparable(sample)}")
 
 
-async def _round(serving: Service, engine: Engine, feed: Feed, size: Size, job: loop.Job) -> Round:
+async def _round(
+    serving: Service, engine: Engine, sink: Sink, feed: Feed, size: Size, job: loop.Job
+) -> Round:
     parts = serving.parts()
-    await feed.fill(size.warm_up_s)
+    await feed.run(size.warm_up_s)
     cpu, before, begun = _cpu(parts), await settled(engine, feed.topic_urn), time.monotonic()
     readings = await feed.run(size.engine_s)
     after, took = await settled(engine, feed.topic_urn), time.monotonic() - begun
     cores = {name: round((used - cpu[name]) / took, 3) for name, used in _cpu(parts).items()}
+    connections = await sink.connections()
     await feed.drain(60)
     await all_settled(engine, feed.topic_urn, len(feed.published) * feed.fanout, 30)
     loops = await loop.run(job)
@@ -146,6 +150,7 @@ async def _round(serving: Service, engine: Engine, feed: Feed, size: Size, job: 
         each_second=each_second(readings),
         cores=cores,
         worker_cpu_us=cores["worker"] / reached * 1e6,
+        connections=connections,
         loops=loops,
     )
 
@@ -192,6 +197,10 @@ def _result(rounds: list[Round], ceiling: float, lost: int, size: Size, body: in
             "ratio": ratio._asdict(),
             "worker_cpu_us_per_delivery": spread([e.worker_cpu_us for e in rounds])._asdict(),
             "loop_cpu_us_per_request": spread([e.best.cpu_us for e in rounds])._asdict(),
+            "ratio_by_processor_time": spread(
+                [each.best.cpu_us / each.worker_cpu_us for each in rounds]
+            )._asdict(),
+            "connections": [each.connections for each in rounds],
             "cores_used": rounds[-1].cores,
             "sink_ceiling_per_s": ceiling,
             "body_bytes": body,

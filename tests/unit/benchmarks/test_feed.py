@@ -30,7 +30,7 @@ async def test_backlog_is_kept() -> None:
     """Whenever less than the backlog waits, enough is published."""
     topic = Topic(fanout=100, speed=50)
     feed = Feed(topic.publish, "urn", "text", topic.count, fanout=100, backlog=250)
-    await feed.fill(0.3)
+    await feed.run(0.3)
     readings = await feed.run(0.3)
     assert topic.owed >= 250 - topic.speed
     assert readings[-1].arrived > readings[0].arrived
