@@ -282,12 +282,16 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.store = FakeStore(self.clock)
+        self.holding = asyncio.Event()
         self.dataset = SimpleNamespace(
-            certificate_id=f"SMN_region01_{'c' * 32}.pem", certificate_pem=b"-----BEGIN"
+            region="region01",
+            certificate_id=f"SMN_region01_{'c' * 32}.pem",
+            certificate_pem=b"-----BEGIN",
         )
 
     async def publish(self, topic_urn: str, message: str, **options: Any) -> str:
         if self.hold is not None:
+            self.holding.set()
             await self.hold.wait()
         if self.error is not None:
             raise self.error
@@ -310,8 +314,11 @@ async def serving(
             serve_api(engine, settings, listener, stop=stop, on_ready=ready.set)
         )
         try:
-            async with asyncio.timeout(10):
-                await ready.wait()
+            waiting = asyncio.create_task(ready.wait())
+            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if task.done():
+                await task
             async with aiohttp.ClientSession(auto_decompress=False) as session:
                 yield Client(url, session, account), stop
         finally:

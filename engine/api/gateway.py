@@ -75,7 +75,7 @@ class Gateway:
     def _origin(self, request: web.BaseRequest) -> Origin:
         transport = request.transport
         if transport is None:
-            raise ConnectionResetError("The client has gone.")
+            raise _gone()
         peer = transport.get_extra_info("peername")
         scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         address = peer[0] if isinstance(peer, tuple) else ""
@@ -187,12 +187,19 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes:
                         break
         except TimeoutError as error:
             raise Failure(408, "APIGW.0201", "The body did not come in time.") from error
+        except ConnectionError as error:
+            raise _gone() from error
         except web.RequestPayloadError as error:
             raise Refused("APIGW.0201", "The body cannot be read.") from error
         body = b"".join(parts)
     if len(body) > limit:
         raise Failure(413, "APIGW.0201", "Request entity too large.")
     return body
+
+
+def _gone() -> Failure:
+    """Nobody will see it but the log."""
+    return Failure(400, "APIGW.0201", "The client has gone.")
 
 
 def _failure(error: Exception, request_id: str) -> Failure:

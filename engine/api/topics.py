@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.api import bodies
 from engine.api.answers import Reply
 from engine.api.paging import iso, listed, window
+from engine.errors import Refused
+from engine.models import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api.call import Call
-    from engine.models import Listing, Topic
+    from engine.models import Topic
 
 _ANY_PROJECT = "all_granted_eps"
 
@@ -33,8 +35,11 @@ async def create(call: Call) -> Reply:
 async def list_all(call: Call) -> dict[str, Any]:
     """Newest first; all filters combine."""
     topics, project = call.services.engine.topics, call.identity.project_id
+    name = call.parameter("name")
 
     async def source(offset: int, limit: int) -> Listing[Topic]:
+        if name is not None:
+            return await _by_name(call, name)
         return await topics.list(project, offset=offset, limit=limit)
 
     found = await listed(source, window(call), _filter(call))
@@ -43,6 +48,18 @@ async def list_all(call: Call) -> dict[str, Any]:
         "topic_count": found.total,
         "topics": [_item(topic) for topic in found.items],
     }
+
+
+async def _by_name(call: Call, name: str) -> Listing[Topic]:
+    """The one topic of that name, if it is there: clients look topics up this way."""
+    region = call.services.engine.dataset.region
+    urn = f"urn:smn:{region}:{call.identity.project_id}:{name}"
+    try:
+        return Listing((await call.services.engine.topics.get(urn),), 1)
+    except Refused as refused:
+        if refused.code in {"SMN.0005", "SMN.0006"}:
+            return Listing((), 0)
+        raise
 
 
 async def details(call: Call) -> dict[str, Any]:

@@ -44,6 +44,8 @@ PUBLISH = TOPIC + "/publish"
 SUBSCRIPTIONS = "/v2/{project}/notifications/subscriptions"
 BIG = b'{"name": "' + b"a" * (12 * 1024 * 1024) + b'"}'
 
+NO_NAMES: tuple[Any, ...] = (1, None, [], {}, True, "", "-a", "a b", "a/b", "ä", "a\n")
+
 
 def subscription(**fields: Any) -> dict[str, Any]:
     """A good subscription but for ``fields``."""
@@ -94,10 +96,7 @@ TABLE = [
         for query in ("limit=0", "limit=101", "offset=-1", "limit=ten", "offset=99999999999999")
     ),
     # Wrong types
-    *(
-        Bad("POST", TOPICS, {"name": name}, 400, "SMN.0002")
-        for name in (1, None, [], {}, True, "", "-a", "a b", "a/b", "ä", "a\n")
-    ),
+    *(Bad("POST", TOPICS, {"name": name}, 400, "SMN.0002") for name in NO_NAMES),
     Bad("POST", TOPICS, {"name": "a", "display_name": 7}, 400, "SMN.0003"),
     Bad("POST", ADD, subscription(protocol=7), 400, "SMN.0011"),
     Bad("POST", ADD, subscription(protocol="carrier-pigeon"), 400, "SMN.0011"),
