@@ -97,6 +97,7 @@ class Vault:
 
 def _create(path: Path) -> None:
     """Write a fresh key under a name of its own and link it into place, complete or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

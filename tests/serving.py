@@ -1,4 +1,4 @@
-"""A real ``tocsin serve`` for tests, started as a user would start it."""
+"""Real Tocsin processes for tests, started as a user would start it."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ _CHILD = re.compile(r"child\.ready child=(\S+) pid=(\d+)")
 
 
 class Serve:
-    """A ``tocsin serve`` process that has said where it listens, or has ended without."""
+    """A process that has said ``ready …``, or has ended without."""
 
     def __init__(self, process: Process, data: Path, log: Path, line: str) -> None:
         self.process = process
@@ -47,12 +47,19 @@ async def serve(data: Path, *options: str, **variables: str) -> AsyncIterator[Se
 
     Yields when it is ready or has ended.
     """
-    log = data.parent / f"serve-{time.monotonic_ns()}.log"
+    ours = ("--port", "0", "--workers", "1", "--allow-endpoints", "127.0.0.0/8")
+    async with run("serve", data, *ours, *options, **variables) as service:
+        yield service
+
+
+@asynccontextmanager
+async def run(command: str, data: Path, *options: str, **variables: str) -> AsyncIterator[Serve]:
+    """Run a command that says when it is ready, ``serve``, ``api`` or ``worker``."""
+    log = data.parent / f"{command}-{time.monotonic_ns()}.log"
     ours = {f"TOCSIN_{name.upper()}": value for name, value in variables.items()}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "engine", "serve", "--data", str(data), "--port", "0"),
-            *("--workers", "1", "--allow-endpoints", "127.0.0.0/8", *options),
+            *(sys.executable, "-m", "engine", command, "--data", str(data), *options),
             cwd=data.parent,
             env={**os.environ, **ours},
             stdout=PIPE,

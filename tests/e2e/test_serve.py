@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -15,8 +16,9 @@ import pytest
 
 from engine.cli.demo_world import Client, Subscribers
 from engine.data_lock import holder_of
+from tests.endpoints import certificate_for
 from tests.servers import RedisServer
-from tests.serving import Serve, serve, until_gone
+from tests.serving import Serve, run, serve, until_gone
 
 MEMBERS = [
     "endpoint",
@@ -46,10 +48,10 @@ def _children(service: Serve) -> list[int]:
     return [service.pids("api")[-1], service.pids("worker-1")[-1], holder.server]
 
 
-async def _works(service: Serve, topic: str) -> None:
+async def _works(data: Path, topic: str) -> None:
     """The main job goes through: subscribe, confirm, publish, receive."""
     host = Subscribers(3, flaky=1_000)
-    async with host.listen(), _client(service.data) as client:
+    async with host.listen(), _client(data) as client:
         urn = await client.create_topic(topic)
         await client.subscribe_all(urn, host.endpoints)
         async with asyncio.timeout(20):
@@ -113,15 +115,16 @@ async def test_a_stop_leaves_nothing_behind(tmp_path: Path, number: signal.Signa
 @pytest.mark.parametrize("child", ["api", "worker-1", "database"])
 async def test_a_killed_process_is_replaced(tmp_path: Path, child: str) -> None:
     """After SIGKILL of any process the service does its job again, at the same URL."""
-    async with serve(tmp_path / "data") as service:
-        await _works(service, "before")
+    data = tmp_path / "data"
+    async with serve(data) as service:
+        await _works(data, "before")
         before = dict(zip(["api", "worker-1", "database"], _children(service), strict=True))
         count = len(service.pids(child))
         os.kill(before[child], signal.SIGKILL)
         async with asyncio.timeout(10):
             while len(service.pids(child)) == count:
                 await asyncio.sleep(0.05)
-        await _works(service, "after")
+        await _works(data, "after")
         after = dict(zip(["api", "worker-1", "database"], _children(service), strict=True))
         assert {name for name in before if before[name] != after[name]} == {child}
 
@@ -140,15 +143,15 @@ async def test_nothing_outlives_the_service(tmp_path: Path) -> None:
     """After SIGKILL of the parent its children end; the next start works within 10 s."""
     data = tmp_path / "data"
     async with serve(data) as service:
-        await _works(service, "kept")
+        await _works(data, "kept")
         children = _children(service)
         await service.stop(signal.SIGKILL)
         started = time.monotonic()
-        async with serve(data) as successor:
+        async with serve(data):
             for pid in children:
                 async with asyncio.timeout(5):
                     await until_gone(pid)
-            await _works(successor, "kept")
+            await _works(data, "kept")
             assert time.monotonic() - started < 10
 
 
@@ -182,8 +185,39 @@ async def test_a_new_directory_finds_the_account(tmp_path: Path, valkey: RedisSe
             data.mkdir(mode=0o700)
             (data / "master.key").write_bytes((tmp_path / "one" / "master.key").read_bytes())
             (data / "master.key").chmod(0o600)
-        async with serve(data, "--redis", valkey.url, "--durability", "memory") as service:
-            await _works(service, name)
+        async with serve(data, "--redis", valkey.url, "--durability", "memory"):
+            await _works(data, name)
             found.append(json.loads((data / "credentials.json").read_text()))
     assert found[0]["secret_key"] == found[1]["secret_key"]
     assert found[0]["project_id"] == found[1]["project_id"]
+
+
+async def test_processes_join_without_a_supervisor(tmp_path: Path, valkey: RedisServer) -> None:
+    """Two APIs and two workers on one database are one service."""
+    valkey.flush()
+    data = tmp_path / "data"
+    where = ("--redis", valkey.url, "--durability", "memory", "--allow-endpoints", "127.0.0.0/8")
+    async with run("api", data, *where, "--port", "0") as first:
+        assert first.url, first.log
+        public = ("--public-url", first.url)
+        async with (
+            run("api", data, *where, *public, "--port", "0") as second,
+            run("worker", data, *where, *public),
+            run("worker", data, *where, *public, "--name", "mine") as worker,
+        ):
+            assert worker.line == "ready worker mine\n", worker.log
+            assert first.url != second.url
+            await _works(data, "joined")
+            for process in (worker, second):
+                assert await process.stop() == 0
+
+
+async def test_https_is_served(tmp_path: Path) -> None:
+    """With a certificate the ready URL is HTTPS and answers so."""
+    certificate, key = certificate_for("127.0.0.1", tmp_path)
+    options = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    async with serve(tmp_path / "data", *options) as service, aiohttp.ClientSession() as session:
+        assert service.line.startswith("ready https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=certificate)
+        async with session.get(service.url + "/healthz", ssl=context) as answer:
+            assert answer.status == 200
