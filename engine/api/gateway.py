@@ -212,7 +212,7 @@ def _failure(error: Exception, request_id: str) -> Failure:
             detail = "the memory limit is reached"
             return Failure.of(Refused("APIGW.0308", detail, retry_after=_RETRY_S))
         case StoreError():
-            _LOG.warning("store.failed", extra={"request_id": request_id}, exc_info=error)
+            _LOG.warning("store.failed", extra={"request_id": request_id, "error": str(error)})
             return Failure.of(Refused("SMN.0016"))
         case _:
             _LOG.error("request.broken", extra={"request_id": request_id}, exc_info=error)
