@@ -8,6 +8,7 @@ leases that have passed, of index notes, purges and parked endpoints left by oth
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ _READ_BATCHES = 4
 _OPEN_BATCHES = 256
 _POLL_S = 4.0
 _HEARTBEAT_S = 5.0
+_BEATS_A_SYNC = 12
 _BACK_OFF_S = 0.2
 _RECENT_MS = 10_000
 _TIDY_S = 60.0
@@ -53,6 +55,7 @@ class _Shard:
         self.intake = intake
         self.settler = settler
         self.no_claims_before = 0.0
+        self.run_id = ""
         self.noted = False
         # The shards' turns are spread, and none comes right after the start.
         self.tidied = asyncio.get_running_loop().time() + random.random() * _TIDY_S  # noqa: S311
@@ -282,6 +285,11 @@ class Worker:
     async def _claim(self, shard: _Shard, protocols: Sequence[str]) -> None:
         """Take over what has been on loan for longer than a lease, if there is room for it."""
         now = asyncio.get_running_loop().time()
+        if shard.run_id != (run_id := self._store.run_id):
+            # Another server, or the same one restarted: owners renew before anyone claims.
+            if shard.run_id:
+                shard.no_claims_before = now + self._settings.lease_seconds
+            shard.run_id = run_id
         if not protocols or not self._room.is_set() or now < shard.no_claims_before:
             return
         taken = await shard.intake.claim(protocols)
@@ -318,10 +326,12 @@ class Worker:
         await asyncio.sleep(_BACK_OFF_S + random.random() * _BACK_OFF_S)  # noqa: S311 - jitter
 
     async def _heartbeat(self) -> None:
-        while True:
+        for beat in itertools.count(1):
             await asyncio.sleep(_HEARTBEAT_S)
             try:
                 await self._beat()
+                if beat % _BEATS_A_SYNC == 0:
+                    await self._store.sync_clock()
             except StoreError as error:
                 log.warning("worker.heartbeat_failed", extra={"error": str(error)})
 

@@ -41,6 +41,7 @@ _ACCEPT = script(__file__, "accept")
 _RECENT_MS = 10_000
 _KNOWN_TOPICS = 10_000
 _MEMORY_CHECK_S = 1.0
+_CLOCK_SYNC_S = 60.0
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}")
 
@@ -90,6 +91,7 @@ class Publisher:
         self._known: dict[str, tuple[Topic, str]] = {}
         self._memory_checked = -_MEMORY_CHECK_S
         self._memory_full = False
+        self._clock_synced = time.monotonic()
 
     async def publish(
         self,
@@ -278,10 +280,16 @@ class Publisher:
             self._known[urn] = known[0], active
 
     async def _memory_is_full(self) -> bool:
-        """Whether Redis is past the share of its memory that messages may take."""
+        """Whether Redis is past the share of its memory that messages may take.
+
+        Asked once a second at most; the clock's offset is measured anew on the way.
+        """
         now = time.monotonic()
         if now - self._memory_checked >= _MEMORY_CHECK_S:
             self._memory_checked = now
+            if now - self._clock_synced >= _CLOCK_SYNC_S:
+                self._clock_synced = now
+                await self._store.sync_clock()
             used, maximum = await self._store.used_memory()
             self._memory_full = maximum > 0 and used >= maximum * self._settings.memory_limit
         return self._memory_full

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 QUEUED = 512
 """Deliveries ready but not started at which no more batches are read: a few tens of ms."""
-_SILENCE_S = 0.5
+_SLOW_S = 0.5
+_SILENT_S = 2.0
 _SWEEP_S = 0.25
 _NEW_WAIT_MS = 100
 _SUSPECT_WAIT_MS = 2000
@@ -208,6 +209,7 @@ class Dispatcher:
             self._bytes += batch.size
             delivery.started = now
             delivery.started_ms = now_ms
+            self._on_room()
             return self._send(delivery)
         return None
 
@@ -368,7 +370,7 @@ class Dispatcher:
 
     def _arm(self, batch: Batch) -> None:
         """Retry seats that come due while others of the batch are still in flight."""
-        if batch.timer is not None or batch.finished or not batch.row.waiting:
+        if batch.timer is not None or batch.finished or _SOLO in batch.running:
             return
         due_ms = batch.next_due_ms
         if due_ms:
@@ -385,15 +387,21 @@ class Dispatcher:
     def _sweep(self) -> None:
         """Move what has been silent for too long out of the healthy endpoints' way."""
         self._sweeping = None
-        silent_since = self._loop.time() - _SILENCE_S
+        now = self._loop.time()
+        silent = [d for d in self.others.in_flight if d.started <= now - _SILENT_S]
+        for delivery in silent:
+            delivery.entry.state.suspect = True
         for delivery in list(self.proven.in_flight):
-            if delivery.started > silent_since:
+            if delivery.started > now - _SLOW_S:
                 break
             state = delivery.entry.state
-            state.proven, state.suspect = False, True
+            state.proven = False
             self.proven.move(delivery, self.others)
             if state.queue:
                 self._next_of(state)
+        self.others.make_room(
+            sum(delivery.started <= now - _SLOW_S for delivery in self.others.in_flight)
+        )
         self.proven.pump()
         if self.others.stalled:
             queue, self.others.queue = self.others.queue, deque()

@@ -136,7 +136,8 @@ class Health:
     async def _count(self, failures: dict[str, _Failures]) -> None:
         by_shard: dict[int, list[tuple[str, int]]] = {}
         for digest, failed in failures.items():
-            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append((digest, failed.attempts))
+            shard = self._keys.shard_of_hash(digest)
+            by_shard.setdefault(shard, []).append((digest, failed.attempts))
         for several in by_shard.values():
             for start in range(0, len(several), _CALL_ENDPOINTS):
                 part = several[start : start + _CALL_ENDPOINTS]

@@ -82,7 +82,9 @@ class Intake:
         """Create the consumer groups that are missing, at 0: nothing added before is missed."""
         for lane in self.lanes.values():
             try:
-                await self._store.call("XGROUP", "CREATE", lane, GROUP, "0", "MKSTREAM")
+                await self._store.call(
+                    "XGROUP", "CREATE", lane, GROUP, "0", "MKSTREAM", key=lane, repeatable=True
+                )
             except StoreError as error:
                 if "BUSYGROUP" not in str(error):
                     raise

@@ -76,6 +76,11 @@ class Pool:
             self._ticking = True
             self._loop.call_later(_TICK_S, self._tick, self._loop.time() + _TICK_S)
 
+    def make_room(self, slow: int) -> None:
+        """Let others run beside ``slow`` deliveries that hold a place without using the loop."""
+        self.limit = max(self.limit, min(slow + _START, self.maximum))
+        self.pump()
+
     def cancel(self) -> None:
         """Cut everything in flight."""
         self.queue.clear()
