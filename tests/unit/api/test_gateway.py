@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from engine.api import gateway
 from engine.errors import Refused, StoreFull, StoreUnavailable
 from engine.settings import Settings
 from tests.api_client import ACCOUNT, PROJECT, TOPIC, Answer, Client, FakeEngine, serving
@@ -196,6 +197,20 @@ async def test_credentials_are_checked_before_a_body_is_read(client: Client) -> 
     writer.write(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n" % TOPICS.encode())
     async with asyncio.timeout(5):
         assert b" 401 " in await reader.readline()
+    writer.close()
+
+
+async def test_a_body_that_does_not_come_is_a_408(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection is not held for ever by half a request."""
+    monkeypatch.setattr(gateway, "_BODY_S", 0.05)
+    headers = {**client.signed("POST", TOPICS, b"{}"), "Content-Length": "2"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection(*client.url[7:].split(":"))
+    writer.write(f"POST {TOPICS} HTTP/1.1\r\n{head}\r\n{{".encode())
+    async with asyncio.timeout(5):
+        assert b" 408 " in await reader.readline()
     writer.close()
 
 
