@@ -6,6 +6,7 @@ The only module that knows all others; adapters come by entry point.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
 from engine.store.connection import Store
+from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
@@ -77,6 +79,7 @@ class Engine:
         self.accounts = Accounts(store, keys, vault, settings)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
         self.events = Events(store, keys)
+        self.counts = Counters(store, keys)
         self.log = DeliveryLog(store, keys)
         self.dead = DeadLetters(store, keys)
         self.pending = Pending(store, keys)
@@ -253,6 +256,22 @@ class Engine:
             if len(found) == limit:
                 break
         return found
+
+    async def counters(
+        self, topic_urn: str, *, since_ms: int = 0, until_ms: int | None = None
+    ) -> dict[tuple[str, str], int]:
+        """Counts of a topic by (protocol, name); names: attempted, delivered, 4xx, 5xx.
+
+        Summed over 5-minute buckets from ``since_ms`` on, as far back as they are kept.
+        """
+        topic = await self.topics.get(topic_urn)
+        now_ms = self.clock.now_ms()
+        oldest_ms = max(since_ms, topic.created_ms, now_ms - self.settings.counter_seconds * 1000)
+        found = await self.counts.read(topic.id, since_ms=oldest_ms, until_ms=until_ms or now_ms)
+        total: Counter[tuple[str, str]] = Counter()
+        for bucket in found.values():
+            total += bucket
+        return dict(total)
 
     async def dead_letters(
         self, topic_urn: str | None = None, *, limit: int = 100

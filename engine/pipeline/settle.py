@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import StoreError, StoreFull, StoreUnavailable
+from engine.store.counters import bucket_of
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ UNFLUSHED = 128
 _TICK_S = 0.02
 _SLOWEST_S = 1.0
 _CALL_BATCHES = 16
-_BUCKET_S = 300
 _BACK_OFF_S = 0.1
 
 _SETTLE = script(__file__, "settle")
@@ -174,7 +174,7 @@ class Settler:
 
     def _arguments(self, flushes: list[Flush]) -> tuple[list[str], list[str | bytes | int]]:
         names, shard, settings = self._keys, self._shard, self._settings
-        bucket = int(self._store.clock.now_ms() / 1000) // _BUCKET_S * _BUCKET_S
+        bucket = bucket_of(self._store.clock.now_ms())
         keys = [names.log(shard), names.log_size(shard), names.gauges(shard), names.deads(shard)]
         args: list[str | bytes | int] = [
             GROUP,
