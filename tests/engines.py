@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.app import Engine
+from engine.models import End
+from engine.pipeline.batch import Batch, Flush, Taken, Try
+from engine.pipeline.intake import Intake
+from engine.pipeline.pages import Pages
+from engine.pipeline.settle import GROUP, Settler
+from engine.ports import Transport
 from engine.store.connection import Store
-from tests.receiver import Receiver
 from tests.servers import make_settings
 
 QUICK: dict[str, Any] = {"retry_delays": (0.05, 0.05), "retry_jitter": 0.0}
@@ -20,12 +25,12 @@ QUICK: dict[str, Any] = {"retry_delays": (0.05, 0.05), "retry_jitter": 0.0}
 
 @asynccontextmanager
 async def open_engine(
-    url: str, data: Path, receiver: Receiver | None = None, **options: Any
+    url: str, data: Path, transport: Transport | None = None, **options: Any
 ) -> AsyncIterator[Engine]:
-    """An engine on the Redis at ``url``; with a receiver it opens no sockets to endpoints."""
+    """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints."""
     settings = make_settings(data, **(QUICK | options))
     async with Engine.open(
-        url, settings=settings, transport=receiver, public_url="http://tocsin.test"
+        url, settings=settings, transport=transport, public_url="http://tocsin.test"
     ) as engine:
         yield engine
 
@@ -37,10 +42,12 @@ async def working(engine: Engine, name: str = "worker-1") -> AsyncIterator[async
     task = asyncio.create_task(engine.run_worker(stop, name=name, on_ready=lambda _: ready.set()))
     started = asyncio.create_task(ready.wait())
     await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    if task.done():
+        await task  # it has failed
     try:
         yield stop
     finally:
-        started.cancel()
         stop.set()
         await task
 
@@ -119,3 +126,67 @@ def same_shard_names(engine: Engine, project_id: str, count: int) -> list[str]:
         if len(found) == count:
             return found
     raise AssertionError("the pigeonhole principle does not hold")
+
+
+class Hands:
+    """What a worker does with the batches of one shard, a step at a time."""
+
+    def __init__(self, engine: Engine, shard: int, name: str) -> None:
+        self._engine = engine
+        self._shard = shard
+        self.name = name
+        self.intake = Intake(
+            shard,
+            engine.store,
+            engine.keys,
+            engine.settings,
+            name,
+            engine.adapters,
+            Pages(engine.roster),
+        )
+        self.settler = Settler(
+            shard,
+            engine.store,
+            engine.keys,
+            engine.settings,
+            name,
+            engine.faults,
+            lambda _flush, _written: None,
+        )
+
+    async def take(self, protocol: str = "http") -> list[Batch]:
+        """Read what is new in a lane."""
+        await self.intake.ensure_groups()
+        lane = self._engine.keys.lane(self._shard, protocol)
+        reply = await self._engine.store.call(
+            *("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", 100, "STREAMS", lane, ">"),
+            key=lane,
+        )
+        return await self.intake.load(
+            [
+                Taken(protocol, entry_id, fields[1])
+                for _, entries in reply or ()
+                for entry_id, fields in entries
+            ]
+        )
+
+    async def claim(self, protocol: str = "http") -> list[Batch]:
+        """Take over what has passed its lease, once there is something."""
+        taken = await eventually(
+            lambda: self.intake.claim([protocol]),
+            "a lease passes",
+            self._engine.settings.lease_seconds + 5,
+        )
+        return await self.intake.load(taken)
+
+    async def write(self, flush: Flush) -> bool:
+        """Run the settle script once for one flush; whether the batch was still held."""
+        (written,) = await self.settler._write([flush])
+        return bool(written)
+
+    def deliver(self, batch: Batch) -> None:
+        """Call every seat that is owed the message delivered."""
+        for seat, entry in batch.page.entries.items():
+            if entry.open and entry.first <= batch.sequence and not batch.row.ended >> seat & 1:
+                now_ms = self._engine.clock.now_ms()
+                batch.end(seat, entry.id, entry.shown, End.DELIVERED, Try(1, now_ms, 1, 200))

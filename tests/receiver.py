@@ -21,9 +21,10 @@ NOWHERE: Final = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """An answer that does not come: given up after ``seconds``, as the transport would."""
+    """An answer that comes late: by default it never does, and ``seconds`` is the time-out."""
 
     seconds: float = 5.0
+    answer: int | None = None
 
 
 Behaviour = int | Answer | TransportError | Hang
@@ -105,7 +106,9 @@ class Receiver:
         behaviour = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(behaviour, Hang):
             await asyncio.sleep(behaviour.seconds)
-            behaviour = TransportError("no complete answer in time")
+            if behaviour.answer is None:
+                raise TransportError("no complete answer in time")
+            behaviour = behaviour.answer
         if isinstance(behaviour, TransportError):
             raise behaviour
         return Answer(behaviour) if isinstance(behaviour, int) else behaviour

@@ -191,13 +191,11 @@ class Dispatcher:
     def _start(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Start one delivery, or decide at once that it is not to be sent now."""
         batch, state = delivery.batch, delivery.entry.state
-        if batch.closed:
-            return None
-        if batch.stale and not self._still_owed(delivery):
-            return None
         now = self._loop.time()
         now_ms = self._clock.now_ms()
-        if now >= batch.lease_until:
+        if batch.closed or (batch.stale and not self._still_owed(delivery)):
+            pass
+        elif now >= batch.lease_until:
             # Another worker may hold the batch by now: nothing is sent, the fence decides.
             self._postpone(delivery, now_ms)
         elif now_ms >= batch.deadline_ms:
@@ -211,6 +209,9 @@ class Dispatcher:
             delivery.started_ms = now_ms
             self._on_room()
             return self._send(delivery)
+        if state.queue and state.in_flight < self._settings.endpoint_in_flight:
+            # The place that this one was let in for is the next one's.
+            self._next_of(state)
         return None
 
     def _has_place(self, delivery: Delivery) -> bool:

@@ -128,16 +128,18 @@ class Settler:
                 self._want(batch, "flush")
 
     async def _write_some(self, loop: asyncio.AbstractEventLoop) -> None:
-        flushes = []
+        flushes, waiters = [], []
         for batch in list(self._ready)[:_CALL_BATCHES]:
             mode = self._ready.pop(batch)
             batch.closed = mode != "flush"
             flushes.append(batch.take_flush(mode))
+            # Who asks from now on waits for the next write: this one is under way.
+            waiters.append(self._waiters.pop(batch, None))
         self._faults.reach("settle:before")
         asked = loop.time()
         results = await self._write(flushes)
         self._faults.reach("settle:after")
-        for flush, written in zip(flushes, results, strict=True):
+        for flush, waiter, written in zip(flushes, waiters, results, strict=True):
             batch = flush.batch
             batch.flushed_at = loop.time()
             if not written:
@@ -146,7 +148,6 @@ class Settler:
                 batch.lease_until = asked + self._settings.lease_seconds
                 if batch.unflushed and not batch.finished:
                     self._dirty[batch] = None
-            waiter = self._waiters.pop(batch, None)
             if waiter is not None and not waiter.done():
                 waiter.set_result(bool(written))
             self._on_settled(flush, bool(written))
