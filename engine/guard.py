@@ -156,8 +156,8 @@ def _is_internal(address: _Address) -> bool:
             or address.is_multicast
             or any(address in network for network in _INTERNAL_V4)
         )
-    if any(address in network for network in _EMBEDDING):
-        return False  # the address inside decides
+    if _embedded(address) is not None:
+        return False  # the address inside decides; Python versions disagree on 6to4
     return address not in _GLOBAL_V6 or not address.is_global or address in _DOCUMENTATION_V6
 
 
