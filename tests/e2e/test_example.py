@@ -1,6 +1,7 @@
 """The example in ``examples/`` runs as its own text says."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -34,6 +35,7 @@ async def test_an_embedded_engine_notifies(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, EXAMPLE, "--port", str(port), "--data", tmp_path / "data"),
         cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=PIPE,
     )
     assert process.stdout is not None

@@ -142,8 +142,13 @@ def test_missing_key_is_one_sentence(tmp_path: Path) -> None:
     """Without leave to create, a missing key is the operator's fault and named."""
     with pytest.raises(ConfigurationError, match="does not exist"):
         Vault.open(tmp_path / "master.key", create=False)
-    with pytest.raises(ConfigurationError, match="does not exist"):
-        Vault.open(tmp_path / "nowhere" / "master.key", create=True)
+
+
+def test_a_fresh_key_brings_its_directory(tmp_path: Path) -> None:
+    """The first process on a new data directory makes it, for its owner alone."""
+    path = tmp_path / "new" / "data" / "master.key"
+    assert Vault.open(path, create=True).fingerprint == Vault.open(path, create=False).fingerprint
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_directory_is_not_a_key(tmp_path: Path) -> None:
