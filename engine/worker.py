@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_BEAT = script(__file__, "beat")
 _POLL = script(__file__, "poll")
 _RELEASE = script(__file__, "release")
 _STRIKE = script(__file__, "strike")
@@ -40,6 +41,7 @@ _READ_BATCHES = 4
 _OPEN_BATCHES = 256
 _POLL_S = 4.0
 _HEARTBEAT_S = 5.0
+_FORGOTTEN_MS = 3_600_000
 _BEATS_A_SYNC = 12
 _BACK_OFF_S = 0.2
 _RECENT_MS = 10_000
@@ -336,8 +338,9 @@ class Worker:
                 log.warning("worker.heartbeat_failed", extra={"error": str(error)})
 
     async def _beat(self) -> None:
-        await self._store.call(
-            "ZADD", self._keys.workers(), self._engine.clock.now_ms(), self.name, repeatable=True
+        now_ms = self._engine.clock.now_ms()
+        await self._store.run(
+            _BEAT, (self._keys.workers(),), (self.name, now_ms, now_ms - _FORGOTTEN_MS)
         )
 
     # Stopping

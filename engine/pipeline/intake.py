@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _LOAD = script(__file__, "load")
 _CLAIM = script(__file__, "claim")
+_GROUPS = script(__file__, "groups")
 _CLAIM_AT_ONCE = 8
 _CONTENTS = 32
 _CONTENT_BYTES = 4 * 1024**2
@@ -80,14 +81,7 @@ class Intake:
 
     async def ensure_groups(self) -> None:
         """Create the consumer groups that are missing, at 0: nothing added before is missed."""
-        for lane in self.lanes.values():
-            try:
-                await self._store.call(
-                    "XGROUP", "CREATE", lane, GROUP, "0", "MKSTREAM", key=lane, repeatable=True
-                )
-            except StoreError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+        await self._store.run(_GROUPS, list(self.lanes.values()), (GROUP,))
 
     async def claim(self, protocols: Sequence[str]) -> list[Taken]:
         """Take over batches of these lanes whose lease has passed."""
