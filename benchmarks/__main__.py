@@ -7,6 +7,7 @@ failed, 2 wrong usage or a program that is not installed.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import resource
 import secrets
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from benchmarks.bench import Suite
 
 _RESULTS = Path(__file__).parent / "results"
+_QUIET = 0.5
+"""A one-minute load above this is somebody else's work, and shows in the numbers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except machine.MissingTool as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    if machine.load()[0] > _QUIET:
+        sys.stderr.write(f"the machine is busy, load {machine.load()}: numbers will be off\n")
     _open_files()
     _forget_settings()
     out = options.out or (None if options.quick else _RESULTS)
@@ -99,10 +104,12 @@ def _run(name: str, suite: Suite, *, quick: bool, seed: int, out: Path | None) -
         except Exception:  # noqa: BLE001 - the other suites still run; the status tells
             traceback.print_exc()
             return False
+    known = {**context.machine, "load_average_after": machine.load()}
+    context = dataclasses.replace(context, machine=known)
     report.show(result, context, sys.stdout)
     if out is not None:
         report.write(result, context, out)
-    sys.stderr.write(f"  {time.monotonic() - begun:.0f} s, load {machine.load()}\n")
+    sys.stderr.write(f"  {time.monotonic() - begun:.0f} s\n")
     return result.ok or quick
 
 

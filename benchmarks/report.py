@@ -126,8 +126,9 @@ def show(result: Result, context: Context, file: TextIO) -> None:
     console.print(f"[dim]{result.subtitle}[/]", soft_wrap=True)
     for name, value in result.facts.items():
         console.print(f"  {name.replace('_', ' ')}: {_plain(value)}", soft_wrap=True)
-    where = f"{context.line()}; load {context.machine['load_average']}"
-    console.print(f"[dim]  {where}[/]\n", soft_wrap=True)
+    found = context.machine
+    load = f"load before {found['load_average']}, after {found['load_average_after']}"
+    console.print(f"[dim]  {context.line()}; {load}[/]\n", soft_wrap=True)
 
 
 def _plain(value: object) -> str:

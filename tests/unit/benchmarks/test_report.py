@@ -15,7 +15,14 @@ CONTEXT = Context(
     commit="abc",
     seed=7,
     quick=False,
-    machine={"processor": "p", "cores": 2, "memory_gib": 4, "system": "s", "load_average": [0.1]},
+    machine={
+        "processor": "p",
+        "cores": 2,
+        "memory_gib": 4,
+        "system": "s",
+        "load_average": [0.1],
+        "load_average_after": [2],
+    },
     versions={"python": "3.11", "aiohttp": "3.14"},
 )
 RESULT = Result(
@@ -61,3 +68,4 @@ def test_table_says_pass_and_miss() -> None:
     assert "MISS" in text
     assert "≥ 2" in text
     assert "spread: low 1, high 2" in text
+    assert "load before [0.1], after [2]" in text
