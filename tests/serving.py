@@ -60,8 +60,10 @@ async def run(command: str, data: Path, *options: str, **variables: str) -> Asyn
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "engine", command, "--data", str(data), *options),
+            *("--parent", str(os.getpid())),  # a test run that is killed leaves nothing behind
             cwd=data.parent,
             env={**os.environ, **ours},
+            stdin=PIPE,
             stdout=PIPE,
             stderr=errors,
         )

@@ -91,7 +91,7 @@ async def _watch(label: str, what: Sized, host: Subscribers, progress: Progress)
         except TimeoutError as error:
             raise DemoError(f"only {len(what)} of {host.count} {label}") from error
         progress.update(task, completed=len(what))
-    progress.update(task, completed=host.count)
+    progress.remove_task(task)
 
 
 def _progress(console: Console) -> Progress:

@@ -37,7 +37,9 @@ async def service(folder: Path) -> AsyncIterator[str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "engine", "serve", "--data", str(folder / "data")),
             *("--host", "127.0.0.1", "--port", "0", "--allow-endpoints", "127.0.0.0/8"),
+            *("--parent", str(os.getpid())),
             env={**os.environ, "TOCSIN_RETRY_DELAYS": _RETRY_DELAYS},
+            stdin=PIPE,  # its end tells the service that the demo is gone
             stdout=PIPE,
             stderr=errors,
             start_new_session=True,  # Ctrl-C ends the demo, which then stops the service
@@ -95,10 +97,10 @@ class Client:
         """Returns the topic's URN."""
         return str((await self._post("topics", {"name": name}))["topic_urn"])
 
-    async def subscribe(self, topic: str, endpoint: str) -> None:
-        """Subscribe an HTTP endpoint, which is then asked to confirm."""
+    async def subscribe(self, topic: str, endpoint: str, protocol: str = "http") -> None:
+        """Subscribe an endpoint, which is then asked to confirm."""
         await self._post(
-            f"topics/{topic}/subscriptions", {"protocol": "http", "endpoint": endpoint}
+            f"topics/{topic}/subscriptions", {"protocol": protocol, "endpoint": endpoint}
         )
 
     async def subscribe_all(self, topic: str, endpoints: list[str]) -> None:

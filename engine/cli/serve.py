@@ -27,6 +27,7 @@ def serve(
     durability: options.DurabilityOption = None,
     allow_endpoints: options.AllowEndpoints = None,
     drain_seconds: options.DrainSeconds = None,
+    parent: options.Parent = None,
 ) -> None:
     """Run the whole service: database, API and workers.
 
@@ -37,7 +38,9 @@ def serve(
     Example: tocsin serve --port 8080 --allow-endpoints 127.0.0.0/8
     """
     given = dict(locals())  # the options, under their settings' names
+    del given["parent"]
     logs.configure("serve")
+    options.live_with(parent)
     run(lambda: _serve(given), fast=False)  # it waits for processes; asyncio does that best
 
 
