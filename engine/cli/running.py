@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,6 +17,7 @@ Result = TypeVar("Result")
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130
+_MANY_FILES = 65_536
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Result]], *, fast: bool = True) -> Result:
@@ -24,6 +26,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]], *, fast: bool = True) -
     An error of ours ends the process with one sentence on standard error: status 2 if the
     operator must change something first, 1 if trying again may help.
     """
+    _allow_connections()
     try:
         with asyncio.Runner(loop_factory=_uvloop if fast else None) as runner:
             return runner.run(main())
@@ -33,6 +36,13 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]], *, fast: bool = True) -
         give_up(error, FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _allow_connections() -> None:
+    """Raise the soft limit of open files to the hard one: a worker holds thousands of sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, _MANY_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _uvloop() -> asyncio.AbstractEventLoop:

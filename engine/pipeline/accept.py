@@ -152,16 +152,15 @@ class Publisher:
 
     def _check(self, draft: Draft) -> int:
         """Refuse what the contract refuses; returns the time to live in seconds."""
-        if draft.subject is not None and (
-            len(draft.subject.encode()) > MAX_SUBJECT_BYTES or _CONTROL.search(draft.subject)
-        ):
+        subject, texts = draft.subject or "", list(draft.content.values())
+        if not 0 <= _size(subject) <= MAX_SUBJECT_BYTES or _CONTROL.search(subject):
             raise Refused(
                 "SMN.0008", f"It has at most {MAX_SUBJECT_BYTES} bytes and no control characters."
             )
-        text = draft.content.get("default", "")
-        size = max(len(part.encode()) for part in (text, *draft.content.values()))
-        if not text or size > MAX_MESSAGE_BYTES:
-            raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes.")
+        if not draft.content.get("default") or not all(
+            0 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
+        ):
+            raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
         ttl_s = self._settings.default_ttl if draft.ttl_s is None else draft.ttl_s
         if not 1 <= ttl_s <= self._settings.max_ttl:
             raise Refused("APIGW.0201", f"time_to_live is 1 to {self._settings.max_ttl} seconds.")
@@ -293,6 +292,14 @@ class Publisher:
             used, maximum = await self._store.used_memory()
             self._memory_full = maximum > 0 and used >= maximum * self._settings.memory_limit
         return self._memory_full
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8, -1 for text that has none (a lone surrogate)."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return -1
 
 
 def _fingerprint(draft: Draft) -> str:
