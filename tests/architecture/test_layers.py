@@ -1,6 +1,8 @@
 """Imports point inwards, and each client library stays behind one wall."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +118,10 @@ def test_decisions_are_plain_functions(module: str) -> None:
     assert _found(module, annotations=False) & PURE == set()
     tree = ast.parse(MODULES[module].read_text())
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+
+
+def test_an_adapter_does_not_load_the_engine() -> None:
+    """What adapters import brings no server, no database client and no command line along."""
+    script = "import sys, engine.errors, engine.models, engine.ports; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert not set(WALLS) & set(done.stdout.decode().split())
