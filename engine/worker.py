@@ -117,6 +117,7 @@ class Worker:
         """Work until ``stop`` is set, then drain and give back what is left."""
         for shard in self._shards:
             await shard.intake.ensure_groups()
+            await self._learn_parked(shard.number)
         await self._beat()
         writing = [asyncio.create_task(s.settler.run()) for s in self._shards]
         looking = [asyncio.create_task(work) for work in self._loops()]
