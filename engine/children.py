@@ -129,7 +129,13 @@ class Child:
 
     async def _read(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - asked for with PIPE
-        async for line in process.stdout:
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # longer than the buffer: dropped, and nothing of ours
+                continue
+            if not line:
+                return
             if line.startswith(_READY):
                 self.ready.set()
                 _log.info("child.ready", extra={"child": self.name, "pid": process.pid})

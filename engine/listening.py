@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +28,9 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
+        # getaddrinfo's numbers are negative and its own
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise ConfigurationError(
             f"Cannot listen on {host} port {port} ({reason}); choose another with --host, --port."
         ) from error

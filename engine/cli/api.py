@@ -60,7 +60,8 @@ async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
     )
     with listener:
         ready = ready_url(settings, listener.getsockname()[1])
-        settings = settings.model_copy(update={"public_url": public_url(settings, ready)})
+        if not supervised:  # else the supervisor has decided, and warned
+            settings = settings.model_copy(update={"public_url": public_url(settings, ready)})
         async with Engine.open(settings=settings) as engine:
             if not supervised:
                 await prepare(engine)

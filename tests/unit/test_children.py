@@ -113,6 +113,15 @@ async def test_what_else_it_says_goes_to_standard_error(
     assert captured.out == ""
 
 
+async def test_an_endless_line_does_no_harm() -> None:
+    """A child may write more in one line than is read at once, and still gets ready."""
+    child = _child("print('x' * 1_000_000)\n" + OBEDIENT)
+    keeping = asyncio.create_task(child.keep())
+    await child.ready.wait()
+    await child.stop(_soon(5))
+    await keeping
+
+
 async def test_a_cancelled_keeper_leaves_no_process() -> None:
     """Cancelling the keeper kills the child."""
     child = _child(OBEDIENT)
