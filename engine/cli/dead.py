@@ -47,6 +47,9 @@ def redrive(
     topic: Topic = None,
     message: Message = None,
     every: Every = False,
+    ttl: Annotated[
+        int | None, typer.Option(min=1, metavar="S", help="seconds for the new tries")
+    ] = None,
     as_json: options.Json = False,
     config: options.Config = None,
     data: options.Data = None,
@@ -58,7 +61,7 @@ def redrive(
     """
     _check(topic, every=every)
     given = {"config": config, "data": data, "redis": redis}
-    count = run(lambda: _redrive(given, topic, message))
+    count = run(lambda: _redrive(given, topic, message, ttl))
     _say("redriven", count, as_json=as_json)
 
 
@@ -91,11 +94,13 @@ async def _list(given: Mapping[str, Any], topic: str | None, limit: int, *, as_j
             _show(letter, as_json=as_json)
 
 
-async def _redrive(given: Mapping[str, Any], topic: str | None, message: str | None) -> int:
+async def _redrive(
+    given: Mapping[str, Any], topic: str | None, message: str | None, ttl: int | None
+) -> int:
     from engine.cli.attaching import attach
 
     async with attach(given) as engine:
-        return await engine.redrive(topic, message_id=message)
+        return await engine.redrive(topic, message_id=message, ttl=ttl)
 
 
 async def _drop(given: Mapping[str, Any], topic: str | None, message: str | None) -> int:

@@ -73,9 +73,10 @@ def announce(line: str) -> None:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets; call it inside the running loop.
+    """An event that SIGTERM, SIGINT or SIGHUP sets; call it inside the running loop.
 
-    A second SIGINT interrupts at once: whoever presses Ctrl-C twice does not want to wait.
+    SIGHUP counts unless it was ignored from the start, as by nohup. A second SIGINT interrupts
+    at once: whoever presses Ctrl-C twice does not want to wait.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -86,4 +87,6 @@ def stop_on_signals() -> asyncio.Event:
 
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     return stop

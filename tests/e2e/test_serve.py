@@ -100,7 +100,7 @@ async def test_a_directory_serves_once(tmp_path: Path) -> None:
         assert "Traceback" not in second.log
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_stop_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Asked to stop, the service ends with status 0 and every process of it with it."""
     async with serve(tmp_path / "data") as service:
