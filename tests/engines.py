@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from engine.app import Engine
 from engine.models import End
@@ -16,8 +18,12 @@ from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.settle import GROUP, Settler
 from engine.ports import Transport
+from engine.signing import make_certificate
 from engine.store.connection import Store
 from tests.servers import make_settings
+
+_made_once = cache(make_certificate)
+"""Making a key pair takes longer than most tests."""
 
 QUICK: dict[str, Any] = {"retry_delays": (0.05, 0.05), "retry_jitter": 0.0}
 """Settings under which a delivery fails for good in a fraction of a second."""
@@ -29,9 +35,12 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints."""
     settings = make_settings(data, **(QUICK | options))
-    async with Engine.open(
+    opening = Engine.open(
         url, settings=settings, transport=transport, public_url="http://tocsin.test"
-    ) as engine:
+    )
+    async with AsyncExitStack() as stack:
+        with patch("engine.store.dataset.make_certificate", _made_once):
+            engine = await stack.enter_async_context(opening)
         yield engine
 
 
