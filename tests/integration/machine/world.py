@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,13 +132,12 @@ class World:
         topic, new = await self._when_possible(lambda: self.topics.create(PROJECT, name))
         self.model.topic_created(topic.id, topic.urn)
         if new and wide:
-            for protocol in PROTOCOLS:
-                self.client.hset(
-                    self.keys.topic(topic.id),
-                    mapping={f"pages:{protocol}": _PAGES, f"fresh:{protocol}": 256},
-                )
-                free = {f"{page}:{seat}": page for page in range(_PAGES) for seat in (0, 7)}
-                self.client.zadd(self.keys.free(topic.id, protocol), free)
+            with self._room():
+                for protocol in PROTOCOLS:
+                    pages = {f"pages:{protocol}": _PAGES, f"fresh:{protocol}": 256}
+                    self.client.hset(self.keys.topic(topic.id), mapping=pages)
+                    free = {f"{page}:{seat}": page for page in range(_PAGES) for seat in (0, 7)}
+                    self.client.zadd(self.keys.free(topic.id, protocol), free)
         return topic
 
     async def delete(self, topic_id: str) -> None:
@@ -236,8 +236,9 @@ class World:
         """Move what is due, or everything; the server's clock knows nothing of ours."""
         key = self.keys.retry(SHARD, protocol)
         bound = "+inf" if early else self.clock.now_ms()
-        for member in self.client.zrangebyscore(key, "-inf", bound):
-            self.client.zadd(key, {member: 1}, xx=True)
+        with self._room():
+            for member in self.client.zrangebyscore(key, "-inf", bound):
+                self.client.zadd(key, {member: 1}, xx=True)
         await self.store.run(_RETRY, (key, self.keys.lane(SHARD, protocol)), (64,))
 
     async def claim(self, worker: SlowWorker, protocol: str, count: int) -> list[Taken]:
@@ -352,7 +353,7 @@ class World:
         """SIGKILL the database and start it on what it had written."""
         self.server.kill()
         self.server.start()
-        self.full = False
+        self.set_full(full=False)
         async with asyncio.timeout(_PATIENCE_S):
             while True:
                 try:
@@ -365,8 +366,18 @@ class World:
     def set_full(self, *, full: bool) -> None:
         """Give the server less memory than it uses, or enough."""
         used = self.client.info("memory")["used_memory"]
-        self.client.config_set("maxmemory", used - 1024 if full else 0)
+        self.client.config_set("maxmemory", used * 4 // 5 if full else 0)
         self.full = full
+        for publisher in self.publishers:
+            publisher._memory_full = False  # it looks once a second, and a step takes less
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Memory for what the test itself writes."""
+        full = self.full
+        self.set_full(full=False)
+        yield
+        self.set_full(full=full)
 
     async def _when_possible(self, action: Callable[[], Awaitable[Result]]) -> Result:
         """A change that full memory may refuse, at any of its steps; then it is made again."""
