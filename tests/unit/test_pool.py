@@ -26,12 +26,16 @@ class World:
     """Pools over fake deliveries, and how many were in flight at most."""
 
     def __init__(self) -> None:
-        self.in_flight = self.most = self.done = 0
+        self.in_flight = self.most = self.done = self.asked = 0
         self.admits = True
         self.instant = False
 
     def pool(self, maximum: int) -> Pool:
-        return Pool(self._deliver, lambda _: self.admits, maximum)
+        return Pool(self._deliver, self._admits, maximum)
+
+    def _admits(self, _: Delivery) -> bool:
+        self.asked += 1
+        return self.admits
 
     def _deliver(self, delivery: Delivery) -> Awaitable[None] | None:
         if self.instant:
@@ -94,6 +98,7 @@ async def test_it_never_exceeds_its_maximum(world: World) -> None:
     """Also one below what it starts with."""
     pool, fakes = world.pool(3), _fakes(20)
     pool.put(fakes)
+    await eventually(lambda: world.in_flight == 3, "it is full")
     _finish(fakes)
     await _idle(pool)
     assert (world.done, world.most) == (20, 3)
@@ -123,15 +128,14 @@ async def test_decisions_need_no_place(world: World) -> None:
 
 
 async def test_what_is_not_admitted_waits(world: World) -> None:
-    """And goes on when somebody pumps."""
+    """However often it is looked at; and it goes on when there is room."""
     world.admits = False
     pool, fakes = world.pool(10), _fakes(5)
     pool.put(fakes)
-    await _idle(pool)
+    await eventually(lambda: world.asked >= 10, "it has been asked a few times")
     assert (world.in_flight, len(pool.queue)) == (0, 5)
     world.admits = True
     _finish(fakes)
-    pool.pump()
     await _idle(pool)
     assert world.done == 5
 
