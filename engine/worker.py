@@ -21,7 +21,8 @@ from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.plan import plan_call
 from engine.pipeline.retry import Retries
-from engine.pipeline.settle import GROUP, Settler
+from engine.pipeline.settle import Settler
+from engine.store.keys import GROUP
 from engine.store.scripts import script
 
 if TYPE_CHECKING:

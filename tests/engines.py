@@ -16,10 +16,11 @@ from engine.models import End
 from engine.pipeline.batch import Batch, Flush, Taken, Try
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
-from engine.pipeline.settle import GROUP, Settler
+from engine.pipeline.settle import Settler
 from engine.ports import Transport
 from engine.signing import make_certificate
 from engine.store.connection import Store
+from engine.store.keys import GROUP
 from tests.servers import make_settings
 
 _made_once = cache(make_certificate)

@@ -18,6 +18,7 @@ from engine.errors import Refused
 from engine.models import Kind, Message, Subscription, Topic
 from engine.settings import Durability
 from engine.store import messages
+from engine.store.keys import GROUP
 from engine.store.scripts import script
 from engine.urns import parse_topic
 
@@ -35,7 +36,7 @@ MAX_MESSAGE_BYTES = 262_144
 MAX_SUBJECT_BYTES = 512
 QUANTUM_PAGES = 8
 LANE_LIMIT = 32
-"""Batches that a lane is filled up to: about a second of one worker's work."""
+"""Batches that wait in a lane at most: about a second of one worker's work."""
 
 _ACCEPT = script(__file__, "accept")
 _RECENT_MS = 10_000
@@ -257,6 +258,7 @@ class Publisher:
             place,
             int(offer.memory_full),
             offer.topic_updated_ms,
+            GROUP,
         )
 
     async def _topic(self, urn: str, *, fresh: bool) -> tuple[Topic, str]:

@@ -39,9 +39,9 @@ QUEUED = 512
 _SLOW_S = 0.5
 _SILENT_S = 2.0
 _SWEEP_S = 0.25
-_NEW_WAIT_MS = 100
-_SUSPECT_WAIT_MS = 2000
-_NEW_IN_FLIGHT = 16
+_NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 100, 5_000
+_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 2_000, 60_000
+_NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
 _ENDPOINT_QUEUE = 256
 _SOON_MS = 50
@@ -75,15 +75,22 @@ class Dispatcher:
         self.others = Pool(self._start, self._admits, half)
         self._bytes = 0
         self._starved = False
+        # As of the last sweep: suspects in flight, and whether silence fills the second pool.
+        self._suspects = 0
+        self._stuck = False
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
     def has_room(self) -> bool:
-        """Whether more batches may be read."""
+        """Whether more batches may be read.
+
+        Not while unknown endpoints still have to show what they are, unless the silence of
+        some is what they wait for: then the proven ones alone decide.
+        """
         queued = len(self.proven.queue)
-        if not self.others.stalled:
+        if not self._stuck:
             queued += len(self.others.queue)
         return queued < QUEUED
 
@@ -173,13 +180,27 @@ class Dispatcher:
         if not deliveries:
             return
         batch.running.update(delivery.seat for delivery in deliveries)
-        proven = [d for d in deliveries if d.entry.state.proven]
+        proven, others = [], []
+        for delivery in deliveries:
+            state = delivery.entry.state
+            if state.proven:
+                proven.append(delivery)
+            elif self._may_queue(state):
+                others.append(delivery)
+            else:
+                self._wait(delivery)
         if proven:
             self.proven.put(proven)
-        if len(proven) < len(deliveries):
-            self.others.put([d for d in deliveries if not d.entry.state.proven])
+        if others:
+            self.others.put(others)
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _may_queue(self, state: EndpointState) -> bool:
+        """Whether an endpoint that is not proven may wait in the queue for a place."""
+        if state.suspect:
+            return self._suspects < self.others.maximum // 2
+        return not self._stuck or len(self.others.queue) < QUEUED
 
     def _admits(self, delivery: Delivery) -> bool:
         """Whether a delivery's bytes fit into what may be in flight."""
@@ -228,6 +249,7 @@ class Dispatcher:
         else:
             bound = _SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT
             if state.in_flight < bound and len(self.others.in_flight) < self.others.maximum:
+                self._suspects += state.suspect
                 return True
         self._wait(delivery)
         return False
@@ -254,9 +276,18 @@ class Dispatcher:
         return True
 
     def _wait(self, delivery: Delivery) -> None:
-        """Postpone a delivery whose endpoint, or pool, has no place for it."""
-        wait_ms = _SUSPECT_WAIT_MS if delivery.entry.state.suspect else _NEW_WAIT_MS
-        self._postpone(delivery, round_up(self._clock.now_ms() + wait_ms, wait_ms))
+        """Postpone a delivery whose endpoint, or pool, has no place for it.
+
+        The wait grows with the message's age, so that a backlog for a silent endpoint costs
+        less and less until the endpoint is parked.
+        """
+        message, now_ms = delivery.batch.message, self._clock.now_ms()
+        age_ms = now_ms - message.created_ms if message else 0
+        if delivery.entry.state.suspect:
+            wait_ms = min(max(age_ms // 2, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
+        else:
+            wait_ms = min(max(age_ms // 4, _NEW_WAIT_MS), _LONGEST_NEW_WAIT_MS)
+        self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
 
     async def _send(self, delivery: Delivery) -> None:
         batch, entry = delivery.batch, delivery.entry
@@ -389,9 +420,6 @@ class Dispatcher:
         """Move what has been silent for too long out of the healthy endpoints' way."""
         self._sweeping = None
         now = self._loop.time()
-        silent = [d for d in self.others.in_flight if d.started <= now - _SILENT_S]
-        for delivery in silent:
-            delivery.entry.state.suspect = True
         for delivery in list(self.proven.in_flight):
             if delivery.started > now - _SLOW_S:
                 break
@@ -400,14 +428,20 @@ class Dispatcher:
             self.proven.move(delivery, self.others)
             if state.queue:
                 self._next_of(state)
-        self.others.make_room(
-            sum(delivery.started <= now - _SLOW_S for delivery in self.others.in_flight)
-        )
+        slow = self._suspects = 0
+        for delivery in self.others.in_flight:
+            state = delivery.entry.state
+            slow += delivery.started <= now - _SLOW_S
+            state.suspect = state.suspect or delivery.started <= now - _SILENT_S
+            self._suspects += state.suspect
+        self._stuck = slow > len(self.others.in_flight) // 2
+        self.others.make_room(slow)
         self.proven.pump()
         if self.others.stalled:
             queue, self.others.queue = self.others.queue, deque()
             for delivery in queue:
                 self._wait(delivery)
+        self._on_room()
         if self.proven.active or self.others.active:
             self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
 

@@ -15,8 +15,8 @@ from engine.errors import StoreError
 from engine.models import End
 from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.plan import plan_call
-from engine.pipeline.settle import GROUP
 from engine.store import messages
+from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.messages import Reference
 from engine.store.scripts import Script, script

@@ -4,10 +4,13 @@
 -- at full memory.
 --
 -- KEYS  1 inbox  2 backlog  3 lane
--- ARGV  1 quantum in pages  2 lane limit
+-- ARGV  1 quantum in pages  2 lane limit  3 group
 -- Returns {pages planned, topics left in the inbox}.
 local inbox, backlog, lane = KEYS[1], KEYS[2], KEYS[3]
-local room = math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - redis.call('XLEN', lane))
+-- Batches on loan to a worker wait for endpoints, not in the lane.
+local loans = redis.pcall('XPENDING', lane, ARGV[3])
+local queued = redis.call('XLEN', lane) - (loans.err and 0 or loans[1])
+local room = math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - queued)
 if room <= 0 then return {0, redis.call('LLEN', inbox)} end
 local topic = redis.call('LPOP', inbox)
 if not topic then return {0, 0} end

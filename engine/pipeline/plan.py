@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.pipeline.accept import LANE_LIMIT, QUANTUM_PAGES
+from engine.store.keys import GROUP
 from engine.store.scripts import Script, script
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ _PLAN = script(__file__, "plan")
 
 def plan_call(
     keys: Keys, shard: int, protocol: str
-) -> tuple[Script, tuple[str, ...], tuple[int, ...]]:
+) -> tuple[Script, tuple[str, ...], tuple[int | str, ...]]:
     """The script call that plans one quantum of a lane."""
     return (
         _PLAN,
         (keys.inbox(shard, protocol), keys.backlog(shard, protocol), keys.lane(shard, protocol)),
-        (QUANTUM_PAGES, LANE_LIMIT),
+        (QUANTUM_PAGES, LANE_LIMIT, GROUP),
     )

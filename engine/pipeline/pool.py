@@ -1,13 +1,14 @@
 """A pool of deliveries in flight whose size finds itself.
 
 A runner takes deliveries one after another as long as there are any, so that a delivery costs
-no task of its own. While deliveries wait and the loop is on time, runners are added: waiting
-for slow endpoints needs more of them, a busy processor does not.
+no task of its own. While deliveries wait and the processor has time left, runners are added:
+waiting for slow endpoints needs more of them, a busy processor is served best by few.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from engine.pipeline.batch import Delivery
 
 _START = 64
-_GROWTH = 16
-_TICK_S = 0.005
-_LATE_S = 0.003
+_TICK_S = 0.02
+_LATE_S = 0.005
+_IDLE_SHARE = 0.7
+_BUSY_SHARE = 0.9
+"""Of a core, between two ticks: below the first a pool grows, above the second it shrinks."""
 
 
 class Pool:
@@ -27,8 +30,10 @@ class Pool:
 
     __slots__ = (
         "_admits",
+        "_cpu_s",
         "_deliver",
         "_loop",
+        "_ticked",
         "_ticking",
         "active",
         "in_flight",
@@ -49,6 +54,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self._ticking = False
+        self._ticked = self._cpu_s = 0.0
         self.maximum = maximum
         self.limit = min(_START, maximum)
         self.active = 0
@@ -74,7 +80,8 @@ class Pool:
             task.add_done_callback(self.tasks.discard)
         if self.queue and not self._ticking:
             self._ticking = True
-            self._loop.call_later(_TICK_S, self._tick, self._loop.time() + _TICK_S)
+            self._ticked, self._cpu_s = self._loop.time(), time.process_time()
+            self._loop.call_later(_TICK_S, self._tick)
 
     def make_room(self, slow: int) -> None:
         """Let others run beside ``slow`` deliveries that hold a place without using the loop."""
@@ -113,11 +120,16 @@ class Pool:
         self.active -= 1
         other.active += 1
 
-    def _tick(self, expected: float) -> None:
+    def _tick(self) -> None:
         self._ticking = False
-        if not self.queue:
-            self.limit = max(min(_START, self.maximum), min(self.limit, self.active))
-            return
-        if self._loop.time() - expected < _LATE_S:
-            self.limit = min(self.limit + _GROWTH, self.maximum)
+        least = min(_START, self.maximum)
+        if self.queue:
+            passed = self._loop.time() - self._ticked
+            busy = (time.process_time() - self._cpu_s) / passed
+            if busy < _IDLE_SHARE and passed < _TICK_S + _LATE_S:
+                self.limit = min(self.limit + self.limit // 2 + 1, self.maximum)
+            elif busy > _BUSY_SHARE:
+                self.limit = max(self.limit - self.limit // 8, least)
+        else:
+            self.limit = max(min(self.limit, self.active), least)
         self.pump()

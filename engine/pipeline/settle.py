@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import StoreError, StoreFull, StoreUnavailable
 from engine.store.counters import bucket_of
+from engine.store.keys import GROUP
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GROUP = "workers"
 UNFLUSHED = 128
 """Outcomes that a crash may repeat, a batch; fewer would cost a command for each few more."""
 _TICK_S = 0.02

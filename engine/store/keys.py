@@ -39,6 +39,10 @@ from __future__ import annotations
 
 import secrets
 from binascii import crc32
+from typing import Final
+
+GROUP: Final = "workers"
+"""The consumer group of all lanes."""
 
 
 class Keys:

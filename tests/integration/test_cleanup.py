@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.app import Engine
-from engine.pipeline.settle import GROUP
 from engine.ports import Answer
+from engine.store.keys import GROUP
 from engine.store.wire import parse_info
 from tests.engines import all_ended, names_of_keys, open_engine, working
 
