@@ -27,6 +27,13 @@ def _commands() -> dict[str, str]:
     return dict(line.split() for line in lines if line and not line.startswith("#"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the kill test."""
+    group = parser.getgroup("tocsin")
+    group.addoption("--kill-seconds", default="60", help="about how long processes are killed")
+    group.addoption("--kill-seed", default=None, help="whom, and when: as printed by a failed run")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose Debian package is missing; in CI that is a failure."""
     for marker in item.iter_markers("needs"):
