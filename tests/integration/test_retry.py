@@ -96,13 +96,14 @@ async def test_a_refused_address_is_final(engine: Engine, receiver: Receiver) ->
 async def test_waiting_as_asked_spends_no_try(
     redis_url: str, tmp_path: Path, receiver: Receiver, status: int
 ) -> None:
-    """`Retry-After` is obeyed; even where no further try is allowed the delivery waits."""
-    async with open_engine(redis_url, tmp_path, receiver, retry_delays=()) as engine:
-        urn = await _publish_to(engine, receiver, Answer(status, retry_after="1"), 200)
-        first, second = receiver.arrivals
+    """`Retry-After` is obeyed, and the one further try that there is stays for a failure."""
+    async with open_engine(redis_url, tmp_path, receiver, retry_delays=(0.1,)) as engine:
+        urn = await _publish_to(engine, receiver, Answer(status, retry_after="1"), 500, 200)
+        first, second, _ = receiver.arrivals
         assert second.at - first.at >= 1
         (line,) = await engine.delivery_log(urn)
-        assert (line.status, len(line.attempts)) == ("DELIVERED", 1)
+        assert line.status == "DELIVERED"
+        assert [attempt.code for attempt in line.attempts] == [500, 200]
 
 
 async def test_delays_are_lower_bounds(engine: Engine, receiver: Receiver) -> None:
@@ -169,6 +170,26 @@ async def test_due_times_outlive_the_worker_that_wrote_them(
     async with working(engine, "second"):
         await all_ended(engine)
     assert len(receiver.arrivals) == 2
+
+
+async def test_an_invitations_retry_reaches_no_stranger(engine: Engine, receiver: Receiver) -> None:
+    """Who gets the seat of one that left while it was being invited is not sent its invitation."""
+    topic = await engine.create_topic("inherited")
+    invited = await engine.subscribe(topic.urn, "http", receiver.behave("invited", 500))
+    retry = engine.keys.retry(engine.keys.shard_of_topic(topic.id), "http")
+
+    async def waiting() -> bool:
+        return bool(await engine.store.call("ZCARD", retry))
+
+    async with working(engine, "first"):
+        await eventually(waiting, "the invitation waits for its next try")
+    await engine.subscriptions.delete(invited.urn)
+    heir = await engine.subscribe(topic.urn, "http", receiver.url("heir"), confirmed=True)
+    assert (heir.page, heir.seat) == (invited.page, invited.seat)
+    async with working(engine, "second"):
+        await all_ended(engine)
+    assert receiver.of("heir") == []
+    assert await engine.dead_letters(topic.urn) == []
 
 
 async def test_seats_retry_while_their_batch_runs(engine: Engine, receiver: Receiver) -> None:
