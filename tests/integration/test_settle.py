@@ -222,8 +222,9 @@ async def test_who_asks_for_a_write_gets_what_it_asked_for(
     async def held(flushes: list[Flush]) -> list[int]:
         begun.set()
         await gate.wait()
+        results = await write(flushes)
         written.append(Row.unpack(flushes[0].row).solo)
-        return await write(flushes)
+        return results
 
     monkeypatch.setattr(settler, "_write", held)
     running = asyncio.create_task(settler.run())
