@@ -294,10 +294,10 @@ class Worker:
             if shard.run_id:
                 shard.no_claims_before = now + self._settings.lease_seconds
             shard.run_id = run_id
-        if not protocols or not self._room.is_set() or now < shard.no_claims_before:
+        if not protocols or now < shard.no_claims_before:
             return
-        taken = await shard.intake.claim(protocols)
-        if taken:
+        # As many as there is room for at once: a dead worker's batches must not wait for polls.
+        while self._room.is_set() and (taken := await shard.intake.claim(protocols)):
             log.warning("batches.claimed", extra={"shard": shard.number, "count": len(taken)})
             await self._take(shard, taken)
 
