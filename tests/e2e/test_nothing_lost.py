@@ -18,9 +18,15 @@ import pytest
 from tests.e2e.killing.scenario import run_scenario
 from tests.e2e.killing.services import Whole, Workers
 
-_KILLS = {"api": 4, "worker": 9, "database": 4, "serve": 3}
+_KINDS = ("api", "worker", "database", "serve")
+_LIVES = (
+    ("", ("api", "worker", "worker", "database", "worker")),
+    ("settle:after@100", ("worker", "database", "worker", "api", "worker")),
+    ("accept:after@5", ("worker", "database", "worker")),
+    ("settle:before@100", ("api", "database", "worker", "worker")),
+)
+"""The lives of a service: its fault point, and whom to kill before the service itself."""
 _SECONDS = 60.0
-_FAULTS = ("", "settle:after@150", "accept:after@60", "settle:before@150")
 
 
 @pytest.fixture
@@ -32,15 +38,15 @@ def seed(request: pytest.FixtureRequest) -> int:
     return found
 
 
-def _order(seed: int, seconds: float) -> list[str]:
-    """Whom to kill one after another: all kinds, and for longer runs more of each."""
-    order: list[str] = []
+def _order(seed: int, seconds: float) -> tuple[list[str], list[str]]:
+    """Fault points of one life after another, and whom to kill; longer runs have more lives."""
     chance = random.Random(seed)
+    faults, order = [], []
     for _ in range(max(1, round(seconds / _SECONDS))):
-        some = [kind for kind, count in _KILLS.items() for _ in range(count)]
-        chance.shuffle(some)
-        order += some
-    return order
+        for fault, kinds in _LIVES:
+            faults.append(fault)
+            order += [*chance.sample(kinds, len(kinds)), "serve"]
+    return faults, order[:-1]
 
 
 @pytest.mark.timeout(0)  # its own bound follows the option
@@ -49,14 +55,15 @@ async def test_nothing_is_lost_whoever_is_killed(
 ) -> None:
     """What was accepted is delivered or buried; what is repeated was in flight at a kill."""
     seconds = float(request.config.getoption("--kill-seconds"))
-    service = Whole(tmp_path, _FAULTS)
+    faults, order = _order(seed, seconds)
+    service = Whole(tmp_path, faults)
     async with asyncio.timeout(4 * seconds + 120):
-        verdict = await run_scenario(service, _order(seed, seconds), seed)
+        verdict = await run_scenario(service, order, seed)
     kills = Counter(kill.kind for kill in service.kills)
     by_fault = Counter(kill.kind for kill in service.kills if kill.by == "fault")
     print(f"{verdict}; kills {dict(kills)}, of which by fault points {dict(by_fault)}")
     assert kills.total() >= 20
-    assert all(kills[kind] >= 3 for kind in _KILLS), kills
+    assert all(kills[kind] >= 3 for kind in _KINDS), kills
     assert verdict.owed > 2000, "too little happened"
     assert not verdict.lost, (verdict.lost[:20], verdict.notes)
     assert not verdict.strangers, verdict.strangers[:20]

@@ -26,12 +26,12 @@ from tests.engines import open_engine
 TOPICS: Final = {"narrow": 40, "middle": 130, "wide": 300}
 """Topics and how many subscribe; ``wide`` has two pages."""
 PUBLISHERS: Final = 3
-AHEAD: Final = 4000
+AHEAD: Final = 2500
 """Deliveries owed but not made at which the publishers wait."""
 _PACE_S: Final = 0.05
 _CALM_S: Final = 60.0
-_STILL_S: Final = 4.0
-_REST_S: Final = 0.4
+_STILL_S: Final = 3.0
+_REST_S: Final = 0.3
 
 
 class Receiver:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,7 @@ class Whole:
     of them are counted like those that are killed from outside.
     """
 
-    def __init__(self, folder: Path, faults: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, faults: Iterable[str] = ()) -> None:
         self.data = folder / "data"
         self.kills: list[Kill] = []
         self.port = free_port()
@@ -120,9 +120,8 @@ class Whole:
         kill = Kill("serve", time.monotonic(), "order")
         await service.stop(signal.SIGKILL)
         await self._stack.aclose()
-        await self._start()
-        kill.back = time.monotonic()
         self.kills.append(kill)
+        await self._start()
 
     async def _kill_database(self) -> None:
         holder = holder_of(self.data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from engine.pipeline.settle import GROUP
+from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.messages import Reference
 

@@ -13,7 +13,8 @@ from engine.pipeline.batch import Batch, Delivery, Flush, Taken
 from engine.pipeline.dispatch import Dispatcher
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
-from engine.pipeline.settle import GROUP, Settler
+from engine.pipeline.settle import Settler
+from engine.store.keys import GROUP
 
 if TYPE_CHECKING:
     from tests.integration.machine.world import World

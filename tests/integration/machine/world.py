@@ -18,13 +18,12 @@ from engine.pipeline.batch import Batch, Flush, Taken
 from engine.pipeline.intake import _CLAIM
 from engine.pipeline.plan import plan_call
 from engine.pipeline.retry import _RETRY
-from engine.pipeline.settle import GROUP
 from engine.retention import Retention
 from engine.settings import Settings
 from engine.store.connection import Store
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
-from engine.store.keys import Keys
+from engine.store.keys import GROUP, Keys
 from engine.store.ledger import Row
 from engine.store.pending import Pending
 from engine.store.roster import Roster, Wish
