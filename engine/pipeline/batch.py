@@ -163,9 +163,10 @@ class Batch:
     def owes(self, entry: Entry) -> bool:
         """Whether a subscription is to have the message.
 
-        An addressed message goes to its subscription whatever its status is.
+        An addressed message, which has no number in the topic's sequence, goes to its
+        subscription whatever its status is.
         """
-        return self.reference.seat is not None or (entry.open and entry.first <= self.sequence)
+        return self.sequence == 0 or (entry.open and entry.first <= self.sequence)
 
     def due(self, now_ms: int) -> list[Delivery]:
         """Deliveries to start when the batch begins: owed, not ended, and not waiting any more.

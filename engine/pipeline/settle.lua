@@ -76,7 +76,9 @@ local function settle(k, a)
       end
       redis.call('EXPIRE', counts, ARGV[4])
     end
-    if ARGV[a + 11] ~= '' and exists and redis.call('EXISTS', topic) == 1 then
+    -- A deleted topic takes no more dead letters: its purge would not see the late ones.
+    local record = redis.call('HMGET', topic, 'gone', 'name')
+    if ARGV[a + 11] ~= '' and exists and record[2] and not record[1] then
       redis.call('HSET', ledger, '!' .. field, (redis.call('HGET', ledger, '!' .. field) or '') .. ARGV[a + 11])
       redis.call('ZADD', dead, now, string.sub(member, 1, 33) .. field)
       redis.call('SADD', deads, string.sub(member, 34, 65))

@@ -34,7 +34,7 @@ def seed(request: pytest.FixtureRequest) -> int:
     """The seed of the run, printed; ``--kill-seed`` gives one."""
     given = request.config.getoption("--kill-seed")
     found = random.SystemRandom().randrange(2**32) if given is None else int(given)
-    print(f"--kill-seed {found}")
+    print(f"--kill-seed {found}")  # noqa: T201 - shown when it fails
     return found
 
 
@@ -61,7 +61,7 @@ async def test_nothing_is_lost_whoever_is_killed(
         verdict = await run_scenario(service, order, seed)
     kills = Counter(kill.kind for kill in service.kills)
     by_fault = Counter(kill.kind for kill in service.kills if kill.by == "fault")
-    print(f"{verdict}; kills {dict(kills)}, of which by fault points {dict(by_fault)}")
+    print(f"{verdict}; kills {dict(kills)}, of which by fault points {dict(by_fault)}")  # noqa: T201 - shown when it fails
     assert kills.total() >= 20
     assert all(kills[kind] >= 3 for kind in _KINDS), kills
     assert verdict.owed > 2000, "too little happened"
@@ -77,7 +77,7 @@ async def test_the_check_notices_a_broken_promise(tmp_path: Path, seed: int, var
     """Acknowledging before writing loses, ignoring the ledger repeats; else neither happens."""
     service = Workers(tmp_path, variant)
     verdict = await run_scenario(service, ["worker"] * 3, seed)
-    print(verdict)
+    print(verdict)  # noqa: T201 - shown when it fails
     assert not verdict.strangers
     assert bool(verdict.lost) == (variant == "acknowledge-first"), (verdict.lost[:20], service.log)
     assert bool(verdict.unexplained) == (variant == "ledger-ignored"), verdict.unexplained[:20]

@@ -49,6 +49,7 @@ MODES = st.sampled_from(("flush", "flush", "end"))
 
 
 def pick(items: list[Item], number: int) -> Item | None:
+    """An item by number, None if there is none."""
     return items[number % len(items)] if items else None
 
 
@@ -100,9 +101,7 @@ class Machine(RuleBasedStateMachine):
         self.run(self.world.open())
         topic = self.run(self.world.create("t0", wide=wide))
         for number in range(endpoints):
-            self.run(
-                self.world.subscribe(topic.id, PROTOCOLS[0], f"e{number}", Status.CONFIRMED)
-            )
+            self.run(self.world.subscribe(topic.id, PROTOCOLS[0], f"e{number}", Status.CONFIRMED))
 
     @rule(name=st.integers(0, 2), wide=st.booleans(), twice=st.booleans())
     def create_topic(self, name: int, wide: bool, twice: bool) -> None:
@@ -419,6 +418,34 @@ def _profile(max_examples: int, steps: int) -> settings:
         suppress_health_check=list(HealthCheck),
         phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     )
+
+
+def test_an_addressed_message_is_delivered_when_it_is_redriven(machine: type[Machine]) -> None:
+    """A dead letter of a message to one subscription goes to it, whatever its status is."""
+    story = machine()
+    story.begin(wide=False, endpoints=1)
+    story.set_status(0, Status.UNCONFIRMED, False)
+    story.address(0, True, False)
+    story.work(0, ["rejected"], False)
+    story.redrive(0, False)
+    story.promises_hold()
+    story.teardown()
+    assert len(story.world.model.succeeded) == 1
+
+
+def test_what_is_under_way_of_a_deleted_topic_leaves_nothing_behind(
+    machine: type[Machine],
+) -> None:
+    """From the tombstone on no dead letter is kept: the purge would not see the late ones."""
+    story = machine()
+    story.begin(wide=False, endpoints=1)
+    story.publish(0, 0, 60, None, False, 1)
+    assert story.held(0)
+    story.delete_topic(0, True, False)
+    story.work(0, ["rejected"], False)
+    assert not story.world.snapshot().dead()
+    story.promises_hold()
+    story.teardown()
 
 
 @pytest.mark.timeout(600)

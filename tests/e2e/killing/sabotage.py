@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from engine.__main__ import main
 from engine.pipeline import intake, settle
 from engine.pipeline.batch import Batch, Taken
+from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.scripts import Script
 
@@ -34,7 +35,7 @@ def acknowledge_first() -> None:
         batches = await load(self, taken)
         for batch in batches:
             lane = self._keys.lane(self._shard, batch.protocol)
-            await self._store.call("XACK", lane, settle.GROUP, batch.entry_id)
+            await self._store.call("XACK", lane, GROUP, batch.entry_id)
             await self._store.call("XDEL", lane, batch.entry_id)
         return batches
 
@@ -53,7 +54,7 @@ def _script(text: str) -> Script:
     return Script("settle", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[[], None]] = {
     "acknowledge-first": acknowledge_first,
     "ledger-ignored": ignore_ledger,
     "nothing": lambda: None,

@@ -26,7 +26,7 @@ from tests.engines import open_engine
 TOPICS: Final = {"narrow": 40, "middle": 130, "wide": 300}
 """Topics and how many subscribe; ``wide`` has two pages."""
 PUBLISHERS: Final = 3
-AHEAD: Final = 2500
+AHEAD: Final = 2000
 """Deliveries owed but not made at which the publishers wait."""
 _PACE_S: Final = 0.05
 _CALM_S: Final = 60.0
@@ -117,9 +117,7 @@ class Publishing:
 
     async def _insist(self, session: aiohttp.ClientSession, topic: str, key: str) -> None:
         account = credentials.read(self._service.data)
-        url = (
-            f"{self._service.url}/v2/{account['project_id']}/notifications/topics/{topic}/publish"
-        )
+        url = f"{self._service.url}/v2/{account['project_id']}/notifications/topics/{topic}/publish"
         deadline = time.monotonic() + PATIENCE_S
         last = ""
         while time.monotonic() < deadline:

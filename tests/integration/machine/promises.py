@@ -37,7 +37,8 @@ def _one_place_at_a_time(world: World, found: Snapshot) -> None:
     expected = {p for m in model.messages.values() for p in m.pages} - model.done
     places = found.places()
     assert places == Counter(expected), (
-        f"missing {sorted(expected - places.keys())}, not expected {sorted(places.keys() - expected)},"
+        f"missing {sorted(expected - places.keys())},"
+        f" not expected {sorted(places.keys() - expected)},"
         f" several times {[p for p, n in places.items() if n > 1]}"
     )
     unfinished = Counter(message for message, _, _ in expected)

@@ -99,7 +99,7 @@ class SlowWorker:
         """Flushes taken but not yet written: the call is under way."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: Batch | None = None
-        adapter = GateAdapter(self)
+        adapter: Any = GateAdapter(self)
         self.intake = Intake(
             _SHARD,
             world.store,
