@@ -396,7 +396,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[type[Mac
     for module in (accept, plan):
         monkeypatch.setattr(module, "QUANTUM_PAGES", 2)
         monkeypatch.setattr(module, "LANE_LIMIT", 4)
-    server = RedisServer(valkey_binary()).start()
+    # The database is killed, not the machine: what was written to the file survives unsynced.
+    server = RedisServer(valkey_binary(), options=("--appendfsync", "no")).start()
     with asyncio.Runner() as runner:
         store = runner.run(RepeatingStore.connect(server.url, settings=make_settings(tmp_path)))
         Machine.server, Machine.runner, Machine.store = server, runner, store
@@ -451,7 +452,7 @@ def test_what_is_under_way_of_a_deleted_topic_leaves_nothing_behind(
 @pytest.mark.timeout(600)
 def test_any_interleaving_keeps_the_promises(machine: type[Machine]) -> None:
     """No order of steps loses a delivery, ends one twice, reaches a stranger or leaves rubbish."""
-    run_state_machine_as_test(machine, settings=_profile(130, 120))
+    run_state_machine_as_test(machine, settings=_profile(80, 120))
 
 
 @pytest.mark.slow
