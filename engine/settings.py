@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     # Delivery
     retry_delays: Annotated[tuple[float, ...], NoDecode] = Field(
         (5.0, 15.0, 60.0, 180.0, 600.0, 1500.0),
+        max_length=100,
         description="seconds before each further try; each is a lower bound",
     )
     retry_jitter: float = Field(0.2, ge=0, le=1, description="share of a delay added at random")
