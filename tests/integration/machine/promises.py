@@ -44,7 +44,12 @@ def _one_place_at_a_time(world: World, found: Snapshot) -> None:
     unfinished = Counter(message for message, _, _ in expected)
     assert found.unfinished() == dict(unfinished), "pages left are miscounted"
     assert found.gauge() == len(unfinished), "the gauge of unfinished messages is wrong"
-    assert found.rows().keys() <= expected, "a row of an ended page stayed"
+    rows = found.rows()
+    assert rows.keys() <= expected, "a row of an ended page stayed"
+    for page in expected:
+        told = model.durable.get(page, 0)
+        kept = rows[page].ended if page in rows else 0
+        assert not told & ~kept, f"{page}: a worker was told that {told & ~kept:b} is written"
 
 
 def _nothing_of_the_ended(found: Snapshot) -> None:

@@ -44,6 +44,8 @@ SHARD = 0
 _RELEASE = script(_worker_file, "release")
 _PATIENCE_S = 10.0
 _PAGES = 3
+_LATE = 5
+"""How many calls later one may still be sent again."""
 
 
 class RepeatingStore(Store):
@@ -294,7 +296,7 @@ class World:
         """A call whose answer was lost is sent once more: nothing may change."""
         if not self.told:
             return
-        worker, flush = self.told[number % len(self.told)]
+        worker, flush = self.told[-1 - number % min(len(self.told), _LATE)]
         before = self.snapshot().keys
         async with asyncio.timeout(_PATIENCE_S):
             await worker.settler._write([flush])
