@@ -31,6 +31,8 @@ AHEAD: Final = 2000
 _PACE_S: Final = 0.05
 _CALM_S: Final = 60.0
 _STILL_S: Final = 3.0
+_HOPELESS_S: Final = 20.0
+"""Nothing moves for so long only if it never will: leases and polls are much shorter."""
 _REST_S: Final = 0.3
 
 
@@ -184,7 +186,7 @@ async def _attached(service: Whole | Workers) -> AsyncIterator[Engine]:
 async def _calm(engine: Engine, receiver: Receiver) -> None:
     """Wait until nothing is on its way: no entry in any lane, retry set or inbox."""
     deadline = time.monotonic() + _CALM_S
-    before, since = -1, 0.0
+    before, since, moved = -1, 0.0, time.monotonic()
     while time.monotonic() < deadline:
         keys, waiting = engine.keys, 0
         for shard in range(keys.shards):
@@ -199,9 +201,13 @@ async def _calm(engine: Engine, receiver: Receiver) -> None:
             )
             waiting += lane + retry + inbox
         count = await receiver.count()
-        if waiting or count != before:
-            before, since = count, time.monotonic()
-        elif time.monotonic() - since > _STILL_S:
+        now = time.monotonic()
+        if count != before:
+            before = count
+            moved = now
+        if waiting or moved == now:
+            since = now
+        if now - since > _STILL_S or now - moved > _HOPELESS_S:
             return
         await asyncio.sleep(_PACE_S)
 
