@@ -394,9 +394,9 @@ class Dispatcher:
     def _done(self, delivery: Delivery) -> None:
         batch = delivery.batch
         batch.running.discard(delivery.seat)
-        self._arm(batch)
+        if batch.row.waiting:
+            self._arm(batch)
         self._touched(batch)
-        self._on_room()
 
     # Time
 
