@@ -125,6 +125,7 @@ class Child:
         finally:
             if process.returncode is None:  # cancelled: nothing of ours may stay behind
                 _signal(process, signal.SIGKILL)
+                await process.wait()
             self._process = None
 
     async def _read(self, process: Process) -> None:
