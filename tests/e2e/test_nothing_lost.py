@@ -72,7 +72,14 @@ async def test_nothing_is_lost_whoever_is_killed(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("variant", ["nothing", "acknowledge-first", "ledger-ignored"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param("nothing", marks=pytest.mark.slow),  # the test above is the short proof
+        "acknowledge-first",
+        "ledger-ignored",
+    ],
+)
 async def test_the_check_notices_a_broken_promise(tmp_path: Path, seed: int, variant: str) -> None:
     """Acknowledging before writing loses, ignoring the ledger repeats; else neither happens."""
     service = Workers(tmp_path, variant)

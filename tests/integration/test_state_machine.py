@@ -90,7 +90,7 @@ def test_what_is_under_way_of_a_deleted_topic_leaves_nothing_behind(
 @pytest.mark.timeout(600)
 def test_any_interleaving_keeps_the_promises(machine: type[Machine]) -> None:
     """No order of steps loses a delivery, ends one twice, reaches a stranger or leaves rubbish."""
-    run_state_machine_as_test(machine, settings=_profile(130, 120))
+    run_state_machine_as_test(machine, settings=_profile(70, 120))
 
 
 @pytest.mark.slow
