@@ -84,7 +84,8 @@ class Worker:
             lambda batch: self._shards[batch.shard].settler.write_now(batch),
             self._on_room,
         )
-        self._open: dict[Batch, None] = {}
+        # By lane entry: an entry that is read twice is run once.
+        self._open: dict[tuple[int, str, bytes], Batch] = {}
         self._open_by_protocol = dict.fromkeys(engine.adapters, 0)
         self._room = asyncio.Event()
         self._room.set()
@@ -184,7 +185,13 @@ class Worker:
     async def _take(self, shard: _Shard, taken: Sequence[Taken]) -> None:
         """Load batches and start them."""
         for batch in await shard.intake.load(taken):
-            self._open[batch] = None
+            held = self._open.get(batch.key)
+            if held is not None and held.claims == batch.claims:
+                continue  # claimed from oneself while the first load was still under way
+            if held is not None:
+                held.closed = True  # whatever it would write is fenced off from now on
+                self._forget(held)
+            self._open[batch.key] = batch
             self._open_by_protocol[batch.protocol] += 1
             self._dispatcher.begin(batch)
         self._check_room()
@@ -196,11 +203,7 @@ class Worker:
         batch = flush.batch
         if not batch.closed:
             return
-        if batch in self._open:
-            del self._open[batch]
-            self._open_by_protocol[batch.protocol] -= 1
-        if batch.timer is not None:
-            batch.timer.cancel()
+        self._forget(batch)
         if not written:
             log.warning(
                 "batch.lost_lease",
@@ -209,6 +212,13 @@ class Worker:
         elif flush.mode == "end" and flush.due_ms:
             self._retries.arm(batch.shard, batch.protocol, flush.due_ms)
         self._check_room()
+
+    def _forget(self, batch: Batch) -> None:
+        if self._open.get(batch.key) is batch:
+            del self._open[batch.key]
+            self._open_by_protocol[batch.protocol] -= 1
+        if batch.timer is not None:
+            batch.timer.cancel()
 
     def _on_room(self) -> None:
         if not self._room.is_set():
@@ -228,7 +238,7 @@ class Worker:
             await asyncio.sleep(lease / 6)
             now = asyncio.get_running_loop().time()
             by_shard: dict[int, list[Batch]] = {}
-            for batch in self._open:
+            for batch in self._open.values():
                 if not batch.closed and batch.lease_until - now < lease * 2 / 3:
                     by_shard.setdefault(batch.shard, []).append(batch)
             for number, batches in by_shard.items():
@@ -351,7 +361,7 @@ class Worker:
         """Finish, then give back: nothing stays on loan to a worker that is gone."""
         self._retries.close()
         await self._dispatcher.drain(self._settings.drain_seconds)
-        for batch in list(self._open):
+        for batch in list(self._open.values()):
             if not batch.closed:
                 self._shards[batch.shard].settler.give_back(batch)
         try:

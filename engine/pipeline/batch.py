@@ -148,6 +148,11 @@ class Batch:
         return self.message is None
 
     @property
+    def key(self) -> tuple[int, str, bytes]:
+        """The lane entry that the batch is: shard, protocol, entry id."""
+        return self.shard, self.protocol, self.entry_id
+
+    @property
     def field(self) -> str:
         """The batch's field in the message's ledger."""
         return f"{self.protocol}:{self.reference.page}"
