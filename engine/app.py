@@ -251,7 +251,7 @@ class Engine:
         """Ended deliveries of a topic, oldest first, at most ``limit``."""
         topic = await self.topics.get(topic_urn)
         found: list[LogLine] = []
-        async for line in self.log.read(topic.id, since_ms=since_ms, message_id=message_id):
+        async for line in self.log.read(topic, since_ms=since_ms, message_id=message_id):
             found.append(line)
             if len(found) == limit:
                 break

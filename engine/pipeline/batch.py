@@ -178,8 +178,9 @@ class Batch:
 
         Seats that wait for another try and are not owed any more end as withdrawn.
         """
-        untouched = [] if self.void else self._untouched(now_ms)
-        return self.came_due(now_ms) + [Delivery(self, seat, e, 0) for seat, e in untouched]
+        return self.came_due(now_ms) + [
+            Delivery(self, seat, entry, 0) for seat, entry in self._untouched(now_ms)
+        ]
 
     def came_due(self, now_ms: int) -> list[Delivery]:
         """Deliveries that have waited for another try and may have it now."""
@@ -293,8 +294,6 @@ class Batch:
                 reference.topic_id,
                 reference.message_id,
                 self.protocol,
-                self.topic_urn,
-                message.project_id if message else "",
                 message.created_ms if message else 0,
             ],
             separators=(",", ":"),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import StoreError
 from engine.models import End
 from engine.pipeline.batch import Batch, Taken, Try
+from engine.pipeline.pages import NO_PAGE
 from engine.pipeline.plan import plan_call
 from engine.store import messages
 from engine.store.keys import GROUP
@@ -46,7 +48,6 @@ Call = tuple[Script, "Sequence[str]", "Sequence[str | bytes | int]"]
 
 class _Rendered(NamedTuple):
     message: Message
-    sequence: int
     content: Any
     size: int
 
@@ -194,20 +195,21 @@ class Intake:
                 "message.lost",
                 extra={"message_id": reference.message_id, "topic_id": reference.topic_id},
             )
-            self._void(batch, End.LOST)
+            batch.sequence = int(sequence or sys.maxsize)
+            self._bury(batch, page, seats)
         else:
+            batch.sequence = int(sequence)
             try:
-                self._fill(batch, int(sequence), content, version, seats, page, known)
+                self._fill(batch, content, version, seats, page, known)
             except Exception:
-                # Content or roster that cannot be read or rendered would fail for ever.
+                # Content that cannot be read or rendered would fail for ever.
                 log.exception("message.unreadable", extra={"message_id": reference.message_id})
-                self._void(batch, End.LOST)
+                self._bury(batch, page, seats)
         return batch
 
     def _fill(
         self,
         batch: Batch,
-        sequence: int,
         content: bytes,
         version: bytes | None,
         seats: Sequence[bytes] | None,
@@ -215,8 +217,8 @@ class Intake:
         known: _Rendered | None,
     ) -> None:
         reference = batch.reference
-        rendered = known or self._render(batch.protocol, reference, sequence, content)
-        batch.message, batch.sequence = rendered.message, rendered.sequence
+        rendered = known or self._render(batch.protocol, reference, content)
+        batch.message = rendered.message
         batch.content, batch.size = rendered.content, rendered.size
         if version is not None and not seats and page is not None:
             batch.page = page
@@ -226,13 +228,11 @@ class Intake:
                 key, rendered.message.topic_urn, batch.adapter, version, seats
             )
 
-    def _render(
-        self, protocol: str, reference: Reference, sequence: int, content: bytes
-    ) -> _Rendered:
+    def _render(self, protocol: str, reference: Reference, content: bytes) -> _Rendered:
         adapter = self._adapters[protocol]
         message = messages.decode(reference.message_id, reference.topic_id, content)
         rendered = adapter.render(message, protocol)
-        found = _Rendered(message, sequence, rendered, adapter.size(rendered))
+        found = _Rendered(message, rendered, adapter.size(rendered))
         self._contents[reference.message_id, protocol] = found
         self._held += found.size
         while len(self._contents) > _CONTENTS or self._held > _CONTENT_BYTES:
@@ -240,9 +240,28 @@ class Intake:
             self._held -= old.size
         return found
 
+    def _bury(self, batch: Batch, page: Page | None, seats: Sequence[bytes] | None) -> None:
+        """End every seat that the message would have gone to as lost.
+
+        Where its number is lost too, that is everybody who is confirmed now.
+        """
+        reference, now_ms = batch.reference, self._store.clock.now_ms()
+        try:
+            if seats:
+                key = (reference.topic_id, batch.protocol, reference.page)
+                page = self._pages.read(key, "", batch.adapter, "", seats)
+            batch.page = page or NO_PAGE
+            for delivery in batch.due(now_ms):
+                entry = delivery.entry
+                last = Try(delivery.tries, now_ms, reason="the message is lost")
+                batch.end(delivery.seat, entry.id, entry.shown, End.LOST, last)
+        except Exception:
+            log.exception("page.unreadable", extra={"topic_id": reference.topic_id})
+        self._void(batch, End.LOST)
+
     def _void(self, batch: Batch, end: End) -> None:
-        """End a batch whose topic or message is gone; its seats are owed nothing any more."""
-        batch.message = None
+        """Leave a batch whose topic or message is gone nothing to do but to be settled."""
+        batch.message, batch.page = None, NO_PAGE
         row, now_ms = batch.row, self._store.clock.now_ms()
         for seat, wait in list(row.waiting.items()):
             batch.end(seat, wait.subscription_id, "", end, Try(wait.tries, now_ms))

@@ -94,7 +94,7 @@ class Pages:
         if version is None or not seats:
             self._pages.pop(key, None)
             return NO_PAGE
-        page = self._read(key, topic_urn, adapter, version.decode(), seats)
+        page = self.read(key, topic_urn, adapter, version.decode(), seats)
         self._pages[key] = page
         self._pages.move_to_end(key)
         if len(self._pages) > _PAGES:
@@ -111,7 +111,7 @@ class Pages:
             found.append(page)
         return found
 
-    def _read(
+    def read(
         self,
         key: PageKey,
         topic_urn: str,
@@ -119,6 +119,7 @@ class Pages:
         version: str,
         seats: Sequence[bytes],
     ) -> Page:
+        """A page from the fields of its hash; it is not kept."""
         topic_id, protocol, number = key
         secret = adapter.limits.secret_endpoint
         entries: dict[int, Entry] = {}

@@ -1,8 +1,9 @@
 """The delivery log: one packed entry a flush, in the topic's shard, bounded in bytes and age.
 
-An entry's header names topic, message and protocol; its lines are ``[subscription id, endpoint,
-end, code, at_ms, took_ms, reason, tries]``, where ``end`` is empty for an attempt that was
-followed by another. Reading puts the attempts of a delivery beside its final line.
+An entry's header is ``[topic id, message id, protocol, created_ms]``; its lines are
+``[subscription id, endpoint, end, code, at_ms, took_ms, reason, tries]``, where ``end`` is empty
+for an attempt that was followed by another. Reading puts the attempts of a delivery beside its
+final line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from engine.models import Attempt, End, LogLine
+from engine.models import Attempt, End, LogLine, Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,12 +31,12 @@ class DeliveryLog:
         self._keys = keys
 
     async def read(
-        self, topic_id: str, *, since_ms: int = 0, message_id: str | None = None
+        self, topic: Topic, *, since_ms: int = 0, message_id: str | None = None
     ) -> AsyncIterator[LogLine]:
         """Ended deliveries of a topic, oldest first."""
         attempts: dict[tuple[str, str, str], list[Attempt]] = {}
-        async for header, lines in self._entries(topic_id, since_ms):
-            _, message, protocol, topic_urn, project, created_ms = header
+        async for header, lines in self._entries(topic.id, since_ms):
+            _, message, protocol, created_ms = header
             if message_id is not None and message != message_id:
                 continue
             for line in lines:
@@ -48,9 +49,9 @@ class DeliveryLog:
                     continue
                 yield LogLine(
                     message_id=message,
-                    project_id=project,
-                    topic_urn=topic_urn,
-                    subscriber_urn=f"{topic_urn}:{subscription}",
+                    project_id=topic.project_id,
+                    topic_urn=topic.urn,
+                    subscriber_urn=f"{topic.urn}:{subscription}",
                     protocol_name=protocol,
                     endpoint=endpoint,
                     status=str(End(end).log_status),

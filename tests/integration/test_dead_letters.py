@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from engine.app import Engine
-from engine.models import Topic
-from tests.engines import Hands, all_ended, keys_about, open_engine, unfinished, working
+from engine.models import End, Topic
+from tests.engines import (
+    Hands,
+    all_ended,
+    eventually,
+    keys_about,
+    open_engine,
+    unfinished,
+    working,
+)
 from tests.receiver import Receiver
 
 LETTERS = 5
@@ -38,6 +46,15 @@ async def _publish(engine: Engine, topic: Topic, text: str = "hello") -> str:
         message_id = await engine.publish(topic.urn, text)
         await all_ended(engine)
     return message_id
+
+
+async def eventually_logged(engine: Engine, topic: Topic, count: int) -> None:
+    """Wait for so many lines of the topic's delivery log."""
+
+    async def logged() -> bool:
+        return len(await engine.delivery_log(topic.urn)) == count
+
+    await eventually(logged, "all are in the log")
 
 
 def _mend(receiver: Receiver) -> None:
@@ -187,3 +204,29 @@ async def test_a_redrive_has_a_time_to_live_of_its_own(
         await all_ended(engine)
     assert await engine.dead_letters() == []
     assert len(receiver.of("broken0")) == 2
+
+
+async def test_a_missing_message_is_buried_for_everybody_who_was_owed_it(
+    engine: Engine, topic: Topic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An alarm and a line for each delivery, never a silent skip; nothing circles."""
+    message_id = await engine.publish(topic.urn, "hello")
+    await engine.store.call("DEL", engine.keys.message(topic.id, message_id))
+    async with working(engine):
+        await eventually_logged(engine, topic, LETTERS + 1)
+    assert "message.lost" in caplog.text
+    lines = await engine.delivery_log(topic.urn)
+    assert {line.status for line in lines} == {"FAIL_DELIVERED"}
+    assert {line.message_id for line in lines} == {message_id}
+    assert all(line.subscriber_urn.startswith(f"{topic.urn}:") for line in lines)
+    assert await engine.dead_letters(topic.urn) == [], "there is nothing left to redrive"
+
+
+async def test_unreadable_content_is_buried(engine: Engine, topic: Topic) -> None:
+    """What no worker can read ends as lost dead letters at the first look."""
+    message_id = await engine.publish(topic.urn, "hello")
+    await engine.store.call("HSET", engine.keys.message(topic.id, message_id), "b", "[99]")
+    async with working(engine):
+        await eventually_logged(engine, topic, LETTERS + 1)
+    letters = await engine.dead_letters(topic.urn)
+    assert [letter.end for letter in letters] == [End.LOST] * (LETTERS + 1)
