@@ -50,7 +50,7 @@ async def dying(engine: Engine, name: str) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        for batch in worker._open:
+        for batch in worker._open.values():
             batch.closed = True
             if batch.timer is not None:
                 batch.timer.cancel()

@@ -12,7 +12,7 @@ from engine.store import messages
 from engine.store.messages import Reference
 
 _ID = st.binary(min_size=16, max_size=16).map(bytes.hex)
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+_TEXT = st.text(st.characters(codec="utf-8"))
 _MESSAGES = st.builds(
     Message,
     id=_ID,
