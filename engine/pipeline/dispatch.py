@@ -40,9 +40,12 @@ _SLOW_S = 0.5
 _SILENT_S = 2.0
 _SWEEP_S = 0.25
 _NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 100, 5_000
-_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 2_000, 60_000
+_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 10_000, 60_000
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
+_SUSPECT_SHARE = 8
+"""Suspects get an eighth of the second pool: each attempt at a silent endpoint costs a new
+connection and its timeout, five times what a delivery on a kept one does."""
 _ENDPOINT_QUEUE = 256
 _SOON_MS = 50
 _SOLO = -1
@@ -75,7 +78,7 @@ class Dispatcher:
         self.others = Pool(self._start, self._admits, half)
         self._bytes = 0
         self._starved = False
-        # As of the last sweep: suspects in flight, and whether silence fills the second pool.
+        # Suspects in the second pool, and whether silence fills it; the sweep counts anew.
         self._suspects = 0
         self._stuck = False
         self._draining = False
@@ -91,7 +94,7 @@ class Dispatcher:
         """
         queued = len(self.proven.queue)
         if not self._stuck:
-            queued += len(self.others.queue)
+            queued += max(len(self.others.queue) - self._suspects, 0)
         return queued < QUEUED
 
     # Starting
@@ -179,6 +182,9 @@ class Dispatcher:
     def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
         if not deliveries:
             return
+        if self._sweeping is None:
+            self._suspects, self._stuck = 0, False
+            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
         batch.running.update(delivery.seat for delivery in deliveries)
         proven, others = [], []
         for delivery in deliveries:
@@ -193,13 +199,13 @@ class Dispatcher:
             self.proven.put(proven)
         if others:
             self.others.put(others)
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _may_queue(self, state: EndpointState) -> bool:
         """Whether an endpoint that is not proven may wait in the queue for a place."""
         if state.suspect:
-            return self._suspects < self.others.maximum // 2
+            allowed = self._suspects < max(self.others.maximum // _SUSPECT_SHARE, 1)
+            self._suspects += allowed
+            return allowed
         return not self._stuck or len(self.others.queue) < QUEUED
 
     def _admits(self, delivery: Delivery) -> bool:
@@ -249,7 +255,6 @@ class Dispatcher:
         else:
             bound = _SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT
             if state.in_flight < bound and len(self.others.in_flight) < self.others.maximum:
-                self._suspects += state.suspect
                 return True
         self._wait(delivery)
         return False
@@ -272,6 +277,8 @@ class Dispatcher:
             self._end_now(delivery, End.REJECTED, "endpoint blacklisted")
         else:
             wait_ms = max(until_ms - now_ms, _NEW_WAIT_MS)
+            # Spread, so that the backlog of a parked endpoint does not come back at once.
+            wait_ms += int(wait_ms * self._settings.retry_jitter * random.random())  # noqa: S311
             self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
         return True
 
@@ -284,7 +291,7 @@ class Dispatcher:
         message, now_ms = delivery.batch.message, self._clock.now_ms()
         age_ms = now_ms - message.created_ms if message else 0
         if delivery.entry.state.suspect:
-            wait_ms = min(max(age_ms // 2, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
+            wait_ms = min(max(age_ms, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
         else:
             wait_ms = min(max(age_ms // 4, _NEW_WAIT_MS), _LONGEST_NEW_WAIT_MS)
         self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
@@ -334,12 +341,14 @@ class Dispatcher:
         match outcome:
             case Delivered(code):
                 if not state.proven:
+                    self._suspects -= state.suspect
                     state.proven, state.suspect = True, False
                     self._health.succeeded(state)
                 batch.attempted(code)
                 self._end(delivery, End.DELIVERED, Try(tries, delivery.started_ms, took_ms, code))
             case Retry(reason, code, after_ms, answer):
-                state.proven, state.suspect = False, True
+                # A quick refusal costs little; silence is what healthy ones must be kept from.
+                state.proven, state.suspect = False, took_ms >= _SLOW_S * 1000
                 self._health.failed(state, batch.reference.topic_id)
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
@@ -431,9 +440,10 @@ class Dispatcher:
         slow = self._suspects = 0
         for delivery in self.others.in_flight:
             state = delivery.entry.state
-            slow += delivery.started <= now - _SLOW_S
             state.suspect = state.suspect or delivery.started <= now - _SILENT_S
+            slow += state.suspect or delivery.started <= now - _SLOW_S
             self._suspects += state.suspect
+        self._suspects += sum(delivery.entry.state.suspect for delivery in self.others.queue)
         self._stuck = slow > len(self.others.in_flight) // 2
         self.others.make_room(slow)
         self.proven.pump()

@@ -24,8 +24,8 @@ PageKey = tuple[str, str, int]
 class EndpointState:
     """What this worker knows of an endpoint: deliveries in flight, and whether it answers.
 
-    ``proven`` is set by a success, ``suspect`` by a failure or a long silence; a new endpoint is
-    neither. ``queue`` holds deliveries that wait for a place at a proven endpoint.
+    ``proven`` is set by a success and cleared by a failure, ``suspect`` is set by a long silence;
+    a new endpoint is neither. ``queue`` holds deliveries that wait for a place at a proven one.
     """
 
     __slots__ = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,12 @@ from tests.sdk_client import build_client
 from tests.serving import Serve, serve
 
 _WAIT_SECONDS = 15.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ordinary_signals() -> None:
+    """A run under nohup must not hand its ignored SIGHUP on to the services it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
