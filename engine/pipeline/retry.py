@@ -65,12 +65,12 @@ class Retries:
     async def _move(self, shard: int, protocol: str) -> None:
         keys = self._keys
         try:
-            _, due = await self._store.run(
+            _, head = await self._store.run(
                 _RETRY, (keys.retry(shard, protocol), keys.lane(shard, protocol)), (_AT_ONCE,)
             )
         except StoreError as error:
             log.warning("retry.failed", extra={"shard": shard, "error": str(error)})
             self.arm(shard, protocol, self._store.clock.now_ms() + int(_AGAIN_S * 1000))
             return
-        if int(float(due)):
-            self.arm(shard, protocol, int(float(due)))
+        if due_ms := int(float(head)):
+            self.arm(shard, protocol, due_ms)

@@ -227,4 +227,4 @@ class Keys:
         return f"{self._tag(topic_id)}ledger:{message_id}"
 
     def _tag(self, topic_id: str) -> str:
-        return self._tags[int(topic_id[:2], 16) % self.shards]
+        return self._tags[self.shard_of_topic(topic_id)]
