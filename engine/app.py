@@ -10,6 +10,8 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.subscriptions import Subscriptions
+from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
 from engine.faults import Faults
@@ -34,8 +36,6 @@ from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.roster import Roster
 from engine.store.topic_records import TopicRecords
-from engine.subscriptions import Subscriptions
-from engine.topics import Topics
 from engine.transport import AiohttpTransport
 from engine.vault import Vault
 from engine.worker import Worker

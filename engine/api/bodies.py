@@ -1,7 +1,8 @@
-"""Request bodies: what may be in them and which code answers what may not.
+"""What models of requests and answers are made of; the models stand beside their handlers.
 
-Each field names its contract code; types are strict, unknown fields are ignored. Limits that
-the engine knows itself (sizes, names, protocols) are not repeated here.
+Each field of a request names the contract code for a bad value; types are strict, unknown
+fields are ignored. Limits that the engine knows itself (sizes, names, protocols) are not
+repeated in models.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAX_SHORT: Final = 1024
 
 Model = TypeVar("Model", bound="Body")
+Asked = TypeVar("Asked", bound="Query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +61,23 @@ class Body(BaseModel):
     malformed: ClassVar[str] = "APIGW.0201"
 
 
-class CreateTopic(Body):
-    """POST …/topics."""
+class Query(BaseModel):
+    """An operation's query parameters: the first value of each that is not empty.
 
-    name: Annotated[Line, Code("SMN.0002")]
-    display_name: Annotated[Line | None, Code("SMN.0003")] = None
-    enterprise_project_id: Annotated[
-        Annotated[Line, Field(max_length=64)] | None, Code("APIGW.0201")
-    ] = None
+    Unknown parameters are ignored; each field names its contract code as in a `Body`.
+    """
 
-
-class UpdateTopic(Body):
-    """PUT …/topics/{topic_urn}; a client that clears the name sends ``{}``."""
-
-    display_name: Annotated[Line | None, Code("SMN.0003")] = None
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Extension(Body):
-    """What a subscription carries beside its endpoint (SMN "Adding a Subscription")."""
-
-    header: dict[Short, Short] | None = None
-    client_id: Short | None = None
-    client_secret: Short | None = None
-    keyword: Short | None = None
-    sign_secret: Short | None = None
-    app_key: Short | None = None
-    app_secret: Short | None = None
-    robot_code: Short | None = None
-    verification_code_enabled: bool | None = None
+class Shown(BaseModel):
+    """What an answer shows. Answers are built as plain dicts; this describes them to readers."""
 
 
-class AddSubscription(Body):
-    """POST …/topics/{topic_urn}/subscriptions."""
+class Requested(Shown):
+    """An answer with nothing but the request's id."""
 
-    malformed = "SMN.0043"
-
-    protocol: Annotated[Line, Code("SMN.0011")] = ""
-    endpoint: Annotated[Annotated[Line, Field(max_length=2048)], Code("SMN.0012")] = ""
-    remark: Annotated[Text | None, Code("SMN.0017")] = None
-    extension: Annotated[Extension | None, Code("SMN.0043")] = None
-    subscriptions: Annotated[list[Any] | None, Code("SMN.0043")] = None
-
-
-class Publish(Body):
-    """POST …/topics/{topic_urn}/publish."""
-
-    subject: Annotated[Line | None, Code("SMN.0008")] = None
-    message: Annotated[str | None, Code("SMN.0009")] = None
-    message_structure: Annotated[str | None, Code("SMN.0021")] = None
-    message_template_name: Annotated[str | None, Code("SMN.0042")] = None
-    time_to_live: Annotated[
-        int | Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None, Code("APIGW.0201")
-    ] = None
-    message_attributes: Annotated[list[Any] | None, Code("SMN.0043")] = None
-    locale: Annotated[Annotated[Line, Field(max_length=32)] | None, Code("APIGW.0201")] = None
+    request_id: str
 
 
 def read_body(model: type[Model], raw: bytes) -> Model:
@@ -117,16 +85,39 @@ def read_body(model: type[Model], raw: bytes) -> Model:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place, reason = first["loc"], first["msg"].removeprefix("Value error, ")
+        place, reason = _first(error)
     if not place:
         raise Refused(model.malformed, f"The body is not a JSON object: {reason}.")
-    raise Refused(_codes(model)[str(place[0])], f"{place[0]}: {reason}.")
+    raise Refused(codes(model).get(place, model.malformed), f"{place}: {reason}.")
+
+
+def read_query(model: type[Asked], pairs: Iterable[tuple[str, str]]) -> Asked:
+    """Check the parameters; raises `Refused` with the code of the first bad one."""
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if value:
+            given.setdefault(name, value)
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        place, reason = _first(error)
+    raise Refused(codes(model).get(place, Body.malformed), f"{place}: {reason}.")
 
 
 @cache
-def _codes(model: type[Body]) -> dict[str, str]:
+def codes(model: type[Body | Query]) -> dict[str, str]:
+    """The contract code of each field, under the names that requests use."""
     return {
-        name: next((one.code for one in info.metadata if isinstance(one, Code)), model.malformed)
+        info.alias or name: next(
+            (one.code for one in info.metadata if isinstance(one, Code)),
+            getattr(model, "malformed", Body.malformed),
+        )
         for name, info in model.model_fields.items()
     }
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """The field of the first fault, '' for the whole, and what is wrong with it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = str(first["loc"][0]) if first["loc"] else ""
+    return place, first["msg"].removeprefix("Value error, ")

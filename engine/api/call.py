@@ -12,7 +12,7 @@ from engine.errors import Refused
 from engine.urns import parse_subscription, parse_topic
 
 if TYPE_CHECKING:
-    from engine.api.bodies import Body
+    from engine.api.bodies import Body, Query
     from engine.api.routes import Route
     from engine.api.services import Services
     from engine.iam.authenticate import Caller
@@ -41,9 +41,9 @@ class Content:
 class Call:
     """What a handler gets.
 
-    ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order,
-    ``body`` the checked model if the route has one. ``origin`` is the public base URL for
-    links. ``caller`` is None on public routes.
+    ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order.
+    ``asked`` and ``body`` are the checked models of query and body, if the route has them.
+    ``origin`` is the public base URL for links. ``caller`` is None on public routes.
     """
 
     services: Services
@@ -55,6 +55,7 @@ class Call:
     origin: str
     content: Content
     caller: Caller | None = None
+    asked: Query | None = None
     body: Body | None = None
 
     def header(self, name: str) -> str | None:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from engine.api import pages
 from engine.api.answers import Failure, Reply, Shape, render, request_failure
-from engine.api.bodies import read_body
+from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
 from engine.api.routes import Auth, Route, Router
@@ -128,6 +128,8 @@ class Gateway:
             )
         if route.auth is Auth.CALLER:
             call.check_path()
+        if route.query is not None:
+            call.asked = read_query(route.query, call.query)
         if route.body is not None:
             call.body = read_body(route.body, call.content.raw)
         reply = await route.handler(call)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.api.answers import Reply
+from engine.api.bodies import Requested
+from engine.api.routes import Auth, Route
 
 if TYPE_CHECKING:
     from engine.api.call import Call
+
+
+class Health(Requested):
+    """``ok``, ``ready`` or ``unready`` with the reason."""
+
+    status: str
+    reason: str | None = None
 
 
 async def alive(call: Call) -> dict[str, Any]:
@@ -22,3 +32,11 @@ async def ready(call: Call) -> Reply:
         answer = {"request_id": call.request_id, "status": "unready", "reason": reason}
         return Reply(answer, 503)
     return Reply({"request_id": call.request_id, "status": "ready"})
+
+
+_probe = partial(Route, method="GET", answer=Health, auth=Auth.NONE, quiet=True)
+
+ROUTES: Final = (
+    _probe("CheckAlive", path="/healthz", handler=alive),
+    _probe("CheckReady", path="/readyz", handler=ready),
+)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.api.answers import Failure, Reply
+from engine.api.answers import Failure, Reply, Shape
 from engine.api.bodies import Body
+from engine.api.routes import Auth, Route
 from engine.iam.tokens import Scope, Token
 
 if TYPE_CHECKING:
@@ -259,3 +261,24 @@ def _micros(moment_ms: int) -> str:
 
 def _stable_id(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+_identity = partial(Route, shape=Shape.KEYSTONE)
+
+ROUTES: Final = (
+    _identity(
+        "CreateToken",
+        "POST",
+        "/v3/auth/tokens",
+        create_token,
+        body=CreateToken,
+        auth=Auth.NONE,
+        success=201,
+    ),
+    _identity("ShowToken", "GET", "/v3/auth/tokens", show_token),
+    _identity("RevokeToken", "DELETE", "/v3/auth/tokens", revoke_token, success=204),
+    _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog),
+    _identity("ListProjects", "GET", "/v3/projects", list_projects),
+    _identity("ListAuthProjects", "GET", "/v3/auth/projects", list_projects),
+    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains),
+)

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from engine.api import bodies
+from pydantic import Field
+
+from engine.api.bodies import Body, Code, Line, Requested
+from engine.api.routes import TOPIC, Route
 from engine.errors import Refused
 
 if TYPE_CHECKING:
     from engine.api.call import Call
 
 
+class Publish(Body):
+    """A message for the subscribers of a topic; ``time_to_live`` is in seconds."""
+
+    subject: Annotated[Line | None, Code("SMN.0008")] = None
+    message: Annotated[str | None, Code("SMN.0009")] = None
+    message_structure: Annotated[str | None, Code("SMN.0021")] = None
+    message_template_name: Annotated[str | None, Code("SMN.0042")] = None
+    time_to_live: Annotated[
+        int | Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None, Code("APIGW.0201")
+    ] = None
+    message_attributes: Annotated[list[Any] | None, Code("SMN.0043")] = None
+    locale: Annotated[Annotated[Line, Field(max_length=32)] | None, Code("APIGW.0201")] = None
+
+
+class Published(Requested):
+    """The message is stored, and its delivery begins."""
+
+    message_id: str
+
+
 async def publish(call: Call) -> dict[str, Any]:
     """Accept a message; answered as soon as it is stored."""
-    body = cast("bodies.Publish", call.body)
+    body = cast("Publish", call.body)
     _refuse_unsupported(body)
     keys = call.headers("idempotency-key")
     if len(keys) > 1:
@@ -29,7 +52,7 @@ async def publish(call: Call) -> dict[str, Any]:
     return {"request_id": call.request_id, "message_id": message_id}
 
 
-def _refuse_unsupported(body: bodies.Publish) -> None:
+def _refuse_unsupported(body: Publish) -> None:
     """Refuse what would otherwise deliver something else than was asked for."""
     if body.message_structure is not None:
         raise Refused("SMN.0021", "message_structure is not supported yet: use message.")
@@ -37,3 +60,18 @@ def _refuse_unsupported(body: bodies.Publish) -> None:
         raise Refused("SMN.0076", "Templates are not supported yet: use message.")
     if body.message_attributes:
         raise Refused("SMN.0043", "message_attributes are not supported yet.")
+
+
+ROUTES: Final = (
+    Route(
+        "PublishMessage",
+        "POST",
+        f"{TOPIC}/publish",
+        publish,
+        body=Publish,
+        answer=Published,
+        errors=("SMN.0006", "SMN.0076", "APIGW.0308", "TOCSIN.0001", "TOCSIN.0003"),
+        action="smn:topic:publish",
+        topic_action="SMN:Publish",
+    ),
+)

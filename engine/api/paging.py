@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
-from engine.errors import Refused
+from pydantic import BeforeValidator, Field
+
+from engine.api.bodies import Code, Query
 from engine.models import Listing
-
-if TYPE_CHECKING:
-    from engine.api.call import Call
 
 MAX_LIMIT: Final = 100
 _CHUNK: Final = 1000
 _NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def _decimal(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("must be a decimal number")
+    return int(text)
+
+
+Number = Annotated[int, BeforeValidator(_decimal)]
+"""A query parameter that is a number."""
+
+
+class Paged(Query):
+    """The part of a list that is asked for.
+
+    ``marker`` is the URN after which it begins: how OpenStack clients ask for further pages.
+    """
+
+    offset: Annotated[Number, Code("SMN.0015")] = 0
+    limit: Annotated[Annotated[Number, Field(ge=1, le=MAX_LIMIT)], Code("SMN.0015")] = MAX_LIMIT
+    marker: str | None = None
 
 
 class Named(Protocol):
@@ -33,29 +52,8 @@ Source = Callable[[int, int], Awaitable[Listing[Item]]]
 """Lists by offset and limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The part of a list that is asked for; ``marker`` is the URN after which it begins."""
-
-    offset: int
-    limit: int
-    marker: str | None = None
-
-
-def window(call: Call) -> Window:
-    """From the query; raises `Refused` SMN.0015.
-
-    ``marker`` is how OpenStack clients ask for further pages.
-    """
-    offset = _number(call.parameter("offset"), 0)
-    limit = _number(call.parameter("limit"), MAX_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Refused("SMN.0015", f"limit is 1 to {MAX_LIMIT}.")
-    return Window(offset, limit, call.parameter("marker"))
-
-
 async def listed(
-    source: Source[Item], part: Window, wanted: Callable[[Item], bool] | None = None
+    source: Source[Item], part: Paged, wanted: Callable[[Item], bool] | None = None
 ) -> Listing[Item]:
     """The window of the list, or of those that ``wanted`` accepts.
 
@@ -89,11 +87,3 @@ async def listed(
 def iso(moment_ms: int) -> str:
     """UTC to the second, as the contract writes all times."""
     return f"{datetime.fromtimestamp(moment_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _number(text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    if not _NUMBER.fullmatch(text):
-        raise Refused("SMN.0015", "Both are decimal numbers.")
-    return int(text)

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.api import pages
-from engine.api.answers import Failure, Reply
+from engine.api.answers import Failure, Reply, Shape
+from engine.api.bodies import Query, Requested, Shown
+from engine.api.routes import Auth, Route
 from engine.errors import Refused
 
 if TYPE_CHECKING:
     from engine.api.call import Call
+
+
+class Confirm(Query):
+    """What a confirmation link carries."""
+
+    token: str | None = None
+    topic_urn: str | None = None
+    endpoint: str | None = None
+
+
+class Unsubscribe(Query):
+    """What an unsubscribe link carries; ``sig`` is what makes it unguessable."""
+
+    subscription_urn: str | None = None
+    sig: str | None = None
+
+
+class Confirmed(Requested):
+    """Which subscription was confirmed."""
+
+    subscription_urn: str
+
+
+class Cancelled(Shown):
+    """What a person is told, with the link to subscribe again."""
+
+    message: str
 
 
 async def confirm(call: Call) -> dict[str, Any]:
@@ -67,3 +97,38 @@ async def _unsubscribe(call: Call) -> tuple[str, str]:
     sig = next((value for name, value in call.query if name == "sig"), None)
     link = await call.services.engine.subscriptions.unsubscribe(urn, sig)
     return urn, link
+
+
+_link = partial(Route, method="GET", auth=Auth.NONE, shape=Shape.MESSAGE, changes=True)
+_confirm_link = partial(
+    _link, handler=confirm, query=Confirm, answer=Confirmed, errors=("SMN.0022",)
+)
+_unsubscribe_link = partial(
+    _link,
+    handler=unsubscribe,
+    query=Unsubscribe,
+    answer=Cancelled,
+    errors=("SMN.0001", "SMN.0013", "SMN.0014"),
+)
+_certificate = partial(Route, method="GET", handler=certificate, auth=Auth.NONE)
+
+ROUTES: Final = (
+    # Links in messages: a GET changes something
+    _confirm_link("SubscribeTopic", path="/v2/notifications/subscriptions/subscribe"),
+    _confirm_link("ConfirmSubscription", path="/rest/v2/notifications/subscription/confirm"),
+    _unsubscribe_link("UnsubscribeTopic", path="/v2/notifications/subscriptions/unsubscribe"),
+    _unsubscribe_link(
+        "UnsubscribeSubscription", path="/rest/v2/notifications/subscription/unsubscribe"
+    ),
+    _link("ConfirmPage", path="/smn/subscription/confirm", handler=confirm_page, shape=Shape.PAGE),
+    _link(
+        "UnsubscribePage",
+        path="/smn/subscription/unsubscribe",
+        handler=unsubscribe_page,
+        shape=Shape.PAGE,
+    ),
+    _certificate("DownloadHttpCert", path="/smn/{certificate_id}"),
+    _certificate(
+        "DownloadHttpSignCert", path="/v2/notifications/certifications/download/{certificate_id}"
+    ),
+)

@@ -16,8 +16,12 @@ from urllib.parse import unquote
 from engine.api.answers import Failure, Reply, Shape
 
 if TYPE_CHECKING:
-    from engine.api.bodies import Body
+    from engine.api.bodies import Body, Query, Shown
     from engine.api.call import Call
+
+PROJECT: Final = "/v2/{project_id}/notifications"
+TOPICS: Final = f"{PROJECT}/topics"
+TOPIC: Final = f"{TOPICS}/{{topic_urn}}"
 
 MAX_BODY: Final = 12 * 1024 * 1024
 """Bytes of a request body (SMN "Constraints": the gateway's limit for signed requests)."""
@@ -37,21 +41,42 @@ class Auth(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What the audit calls an operation (SMN "Key Operations Supported by CTS")."""
+
+    name: str
+    resource_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One operation.
 
     ``path`` is a template with ``{name}`` for a segment. ``success`` is the status of a body
-    that the handler returns bare. ``quiet`` keeps successes out of the log. ``changes`` marks a
-    GET that changes something, which HEAD must then not reach.
+    that the handler returns bare; ``also`` lists its other good ones. ``quiet`` keeps successes
+    out of the log. ``changes`` marks a GET that changes something, which HEAD must then not
+    reach.
+
+    ``query`` and ``body`` are what is read from the request, ``answer`` is what a success shows.
+    ``errors`` are the contract codes of its own, beside those that models and paths imply.
+    ``action`` is the IAM action that the caller needs, ``topic_action`` the one by which a
+    topic's access policy can let another account in. ``trace`` says how it is audited.
     """
 
     operation: str
     method: str
     path: str
     handler: Handler
+    query: type[Query] | None = None
     body: type[Body] | None = None
+    answer: type[Shown] | None = None
+    errors: tuple[str, ...] = ()
     auth: Auth = Auth.CALLER
+    action: str = ""
+    topic_action: str = ""
+    trace: Trace | None = None
     success: int = 200
+    also: tuple[int, ...] = ()
     shape: Shape = Shape.SMN
     changes: bool = False
     quiet: bool = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from engine.api import bodies
+from pydantic import Field
+
 from engine.api.answers import Reply
-from engine.api.paging import iso, listed, window
+from engine.api.bodies import Body, Code, Line, Requested, Shown
+from engine.api.paging import Paged, iso, listed
+from engine.api.routes import TOPIC, TOPICS, Route, Trace
 from engine.errors import Refused
 from engine.models import Listing
 
@@ -19,9 +22,65 @@ if TYPE_CHECKING:
 _ANY_PROJECT = "all_granted_eps"
 
 
+class CreateTopic(Body):
+    """A topic to make; one of that name stays as it is."""
+
+    name: Annotated[Line, Code("SMN.0002")]
+    display_name: Annotated[Line | None, Code("SMN.0003")] = None
+    enterprise_project_id: Annotated[
+        Annotated[Line, Field(max_length=64)] | None, Code("APIGW.0201")
+    ] = None
+
+
+class UpdateTopic(Body):
+    """What changes; a client that clears the name sends ``{}``."""
+
+    display_name: Annotated[Line | None, Code("SMN.0003")] = None
+
+
+class ListTopics(Paged):
+    """Filters, which all combine; the fuzzy ones are parts, whatever their case."""
+
+    name: str | None = None
+    fuzzy_name: str | None = None
+    topic_id: str | None = None
+    fuzzy_display_name: str | None = None
+    enterprise_project_id: str | None = None
+
+
+class TopicMade(Requested):
+    """Which topic it is."""
+
+    topic_urn: str
+
+
+class TopicItem(Shown):
+    """A topic in a list."""
+
+    topic_urn: str
+    name: str
+    display_name: str
+    push_policy: int
+    enterprise_project_id: str
+    topic_id: str
+    create_time: str
+    update_time: str
+
+
+class TopicDetails(Requested, TopicItem):
+    """A topic."""
+
+
+class TopicList(Requested):
+    """Topics, newest first, and the number of all that match."""
+
+    topic_count: int
+    topics: list[TopicItem]
+
+
 async def create(call: Call) -> Reply:
     """201 for a new topic, 200 for the one of that name, which stays as it is."""
-    body = cast("bodies.CreateTopic", call.body)
+    body = cast("CreateTopic", call.body)
     topic, new = await call.services.engine.topics.create(
         call.identity.project_id,
         body.name,
@@ -35,14 +94,14 @@ async def create(call: Call) -> Reply:
 async def list_all(call: Call) -> dict[str, Any]:
     """Newest first; all filters combine."""
     topics, project = call.services.engine.topics, call.identity.project_id
-    name = call.parameter("name")
+    asked = cast("ListTopics", call.asked)
 
     async def source(offset: int, limit: int) -> Listing[Topic]:
-        if name is not None:
-            return await _by_name(call, name)
+        if asked.name is not None:
+            return await _by_name(call, asked.name)
         return await topics.list(project, offset=offset, limit=limit)
 
-    found = await listed(source, window(call), _filter(call))
+    found = await listed(source, asked, _filter(asked))
     return {
         "request_id": call.request_id,
         "topic_count": found.total,
@@ -70,7 +129,7 @@ async def details(call: Call) -> dict[str, Any]:
 
 async def update(call: Call) -> dict[str, Any]:
     """Change the display name."""
-    body = cast("bodies.UpdateTopic", call.body)
+    body = cast("UpdateTopic", call.body)
     await call.services.engine.topics.update(
         call.path["topic_urn"], display_name=body.display_name or ""
     )
@@ -96,11 +155,11 @@ def _item(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _filter(call: Call) -> Callable[[Topic], bool] | None:
-    name, topic_id = call.parameter("name"), call.parameter("topic_id")
-    part = (call.parameter("fuzzy_name") or "").lower()
-    shown = (call.parameter("fuzzy_display_name") or "").lower()
-    enterprise = call.parameter("enterprise_project_id")
+def _filter(asked: ListTopics) -> Callable[[Topic], bool] | None:
+    name, topic_id = asked.name, asked.topic_id
+    part = (asked.fuzzy_name or "").lower()
+    shown = (asked.fuzzy_display_name or "").lower()
+    enterprise = asked.enterprise_project_id
     if enterprise == _ANY_PROJECT:
         enterprise = None
     if not (name or topic_id or part or shown or enterprise):
@@ -116,3 +175,64 @@ def _filter(call: Call) -> Callable[[Topic], bool] | None:
         )
 
     return wanted
+
+
+ROUTES: Final = (
+    Route(
+        "CreateTopic",
+        "POST",
+        TOPICS,
+        create,
+        body=CreateTopic,
+        answer=TopicMade,
+        errors=("SMN.0004",),
+        action="smn:topic:create",
+        trace=Trace("createTopic", "topic"),
+        success=201,
+        also=(200,),
+    ),
+    Route(
+        "ListTopics",
+        "GET",
+        TOPICS,
+        list_all,
+        query=ListTopics,
+        answer=TopicList,
+        action="smn:topic:list",
+        trace=Trace("listTopics", "topic"),
+    ),
+    Route(
+        "ListTopicDetails",
+        "GET",
+        TOPIC,
+        details,
+        answer=TopicDetails,
+        errors=("SMN.0006",),
+        action="smn:topic:list",
+        topic_action="SMN:QueryTopicDetail",
+        trace=Trace("listTopicDetails", "topic"),
+    ),
+    Route(
+        "UpdateTopic",
+        "PUT",
+        TOPIC,
+        update,
+        body=UpdateTopic,
+        answer=Requested,
+        errors=("SMN.0006",),
+        action="smn:topic:update",
+        topic_action="SMN:UpdateTopic",
+        trace=Trace("updateTopic", "topic"),
+    ),
+    Route(
+        "DeleteTopic",
+        "DELETE",
+        TOPIC,
+        delete,
+        answer=Requested,
+        errors=("SMN.0006",),
+        action="smn:topic:delete",
+        topic_action="SMN:DeleteTopic",
+        trace=Trace("deleteTopic", "topic"),
+    ),
+)

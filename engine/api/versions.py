@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.api.answers import Shape
+from engine.api.bodies import Shown
+from engine.api.routes import Auth, Route
 
 if TYPE_CHECKING:
     from engine.api.call import Call
+
+
+class Link(Shown):
+    """A link."""
+
+    href: str
+    rel: str
+
+
+class Version(Shown):
+    """A version of the SMN API."""
+
+    id: str
+    links: list[Link]
+    min_version: str
+    status: str
+    updated: str
+    version: str
+
+
+class Versions(Shown):
+    """All of them."""
+
+    versions: list[Version]
+
+
+class OneVersion(Shown):
+    """One of them."""
+
+    version: Version
 
 
 async def list_versions(call: Call) -> dict[str, Any]:
@@ -40,3 +75,15 @@ def _v2(origin: str) -> dict[str, Any]:
         "updated": "2018-09-19T00:00:00Z",
         "version": "",
     }
+
+
+_public = partial(Route, auth=Auth.NONE)
+_identity = partial(Route, auth=Auth.NONE, shape=Shape.KEYSTONE)
+
+ROUTES: Final = (
+    _public("ListVersions", "GET", "/", list_versions, answer=Versions),
+    _public("ListVersion", "GET", "/v2", list_version, answer=OneVersion),
+    _public("ListVersion", "GET", "/v2/", list_version, answer=OneVersion),
+    _identity("ShowIdentityVersion", "GET", "/v3", identity_version),
+    _identity("ShowIdentityVersion", "GET", "/v3/", identity_version),
+)

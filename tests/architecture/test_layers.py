@@ -25,6 +25,7 @@ OUTER = {"engine.app", "engine.cli", "engine.supervisor", "engine.children"}
 FORBIDDEN = {
     "engine": {"adapters"},
     "engine.api": {*OUTER, "engine.pipeline"},
+    "engine.control": {*OUTER, "engine.api"},
     "engine.iam": {*OUTER, "engine.api", "engine.pipeline"},
     "engine.pipeline": {*OUTER, "engine.api", "engine.iam"},
     "engine.store": {*OUTER, "engine.api", "engine.pipeline"},

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.control.topics import Topics
 from engine.errors import Refused, StoreError, StoreFull
 from engine.faults import Faults
 from engine.models import Delivered, Kind, Outcome, Status, Subscription, Topic
@@ -29,7 +30,6 @@ from engine.store.pending import Pending
 from engine.store.roster import Roster, Wish
 from engine.store.scripts import script
 from engine.store.topic_records import TopicRecords
-from engine.topics import Topics
 from engine.vault import Vault
 from engine.worker import __file__ as _worker_file
 from tests.integration.machine.model import Model, Subscriber

@@ -15,6 +15,7 @@ from engine.urns import parse_subscription
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from engine.control.topics import Topics
     from engine.links import LinkMaker
     from engine.models import Subscription, Topic
     from engine.pipeline.accept import Publisher
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from engine.store.limiter import Limiter
     from engine.store.roster import Roster
     from engine.store.topic_records import TopicRecords
-    from engine.topics import Topics
 
 log = logging.getLogger(__name__)
 
