@@ -39,6 +39,7 @@ class Pool:
         "_loop",
         "_low",
         "_on_low",
+        "_pumping",
         "_ticked",
         "_ticking",
         "active",
@@ -64,7 +65,7 @@ class Pool:
         self._on_low = on_low
         self._loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._ticking = False
+        self._pumping = self._ticking = False
         self._ticked = self._cpu_s = 0.0
         self.maximum = maximum
         self.limit = min(_START, maximum)
@@ -78,20 +79,35 @@ class Pool:
         self.pump()
 
     def pump(self) -> None:
-        """Start runners up to the limit."""
-        while (
-            self.active - self.slow < self.limit
-            and self.active < self.maximum
-            and self.active < len(self.queue) + len(self.in_flight)
-        ):
-            self.active += 1
-            task = self._loop.create_task(self._run())
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+        """Start runners up to the limit, one in each turn of the loop.
+
+        What a turn has written leaves at its end: the first delivery shall not wait until all
+        others are prepared.
+        """
+        if self._wants_runner and not self._pumping:
+            self._pumping = True
+            self._start_one()
         if self.queue and not self._ticking:
             self._ticking = True
             self._ticked, self._cpu_s = self._loop.time(), time.process_time()
             self._loop.call_later(_TICK_S, self._tick)
+
+    @property
+    def _wants_runner(self) -> bool:
+        return (
+            self.active - self.slow < self.limit
+            and self.active < self.maximum
+            and self.active < len(self.queue) + len(self.in_flight)
+        )
+
+    def _start_one(self) -> None:
+        self._pumping = self._wants_runner
+        if self._pumping:
+            self.active += 1
+            task = self._loop.create_task(self._run())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            self._loop.call_soon(self._start_one)
 
     def mark_slow(self, delivery: Delivery) -> None:
         """Let another run beside a delivery in flight that holds its place without using it."""
