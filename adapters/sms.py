@@ -6,12 +6,10 @@ the text to a phone is for another adapter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from engine.errors import Refused
 from engine.models import (
     Delivered,
     Kind,
@@ -26,8 +24,6 @@ from engine.models import (
 if TYPE_CHECKING:
     from engine.ports import Ports
 
-# [+][country code]number; E.164 has at most 15 digits, and no service code has fewer than 5.
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{4,14}|[0-9]{5,15}")
 # Longer texts cannot be sent (SMN "Notes and Constraints").
 _TEXT_LIMIT: Final = 1000
 
@@ -81,10 +77,7 @@ class SmsAdapter:
         self._outbox = ports.outbox
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Code: SMN.0012 for anything but ``[+][country code]number``, digits only."""
-        del protocol, extension
-        if _NUMBER.fullmatch(endpoint) is None:
-            raise Refused("SMN.0012", "It must be a phone number such as +8613600000000.")
+        """Nothing to narrow: any number may be tried."""
 
     def prepare(self, subscription: Subscription) -> str:
         """The number as it was given: national numbers stay national."""
@@ -93,7 +86,8 @@ class SmsAdapter:
     def render(self, message: Message, protocol: str) -> Text:
         """The text, without subject or unsubscribe link, as the contract wants it."""
         texts = _TEXTS.get(message.kind)
-        if texts is None:
+        if texts is None or not message.link:
+            # An invitation without a link is the text that holds its code.
             text = message.text(protocol)
         else:
             chosen = texts["zh" if message.locale.lower().startswith("zh") else "en"]

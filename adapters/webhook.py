@@ -7,7 +7,6 @@ unsubscribe link, which the signature does not cover, between two ready pieces o
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.errors import Refused
 from engine.models import (
     Delivered,
     Kind,
@@ -42,41 +40,6 @@ _TYPES: Final[Mapping[Kind, str]] = {
     Kind.CANCELLATION: "UnsubscribeConfirmation",
     Kind.DETECTION: "Detection",
 }
-# The contract names no limit; browsers, proxies and servers in use agree on about 2,000.
-_ENDPOINT_LIMIT: Final = 2048
-# Userinfo is left out on purpose: see check().
-_ENDPOINT: Final = re.compile(
-    r"(https?)://"
-    r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?)"
-    r"(?::([0-9]{1,5}))?"
-    r"(?:[/?][!$-;=?-\[\]_a-z~%]*)?"
-)
-# A host whose last label is a number is an IPv4 address or nothing (WHATWG URL §3.5).
-_NUMERIC_HOST: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[Xx][0-9A-Fa-f]*)\.?")
-_HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)*")
-_HEADER_VALUE: Final = re.compile(r"[ -~]*")
-_HEADERS_MAX: Final = 10
-_HEADERS_LENGTH: Final = 1024
-# What frames or describes the request itself: a caller who sets it can smuggle one request
-# inside another (RFC 9112 §11.2) or break the connection for those that share it.
-_RESERVED_HEADERS: Final = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 # A wait that an endpoint asks for is kept within reason: not at once again, not beyond the
 # longest time to live.
 _WAIT_MS: Final = (1_000, 604_800_000)
@@ -145,29 +108,14 @@ class WebhookAdapter:
         self._post = ports.transport.post
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Codes: SMN.0012 not a URL of the protocol, SMN.0043 headers, SMN.0069 internal.
-
-        At most 2,048 characters, as they will be sent: ASCII, percent-encoded, a host name in
-        its ASCII form. No fragment, which is never sent. No user and password, because the
-        endpoint is shown in lists and logs: ``extension.header`` takes an Authorization.
-        """
-        found = _ENDPOINT.fullmatch(endpoint)
-        if found is None or len(endpoint) > _ENDPOINT_LIMIT:
-            raise Refused("SMN.0012", "It must be a URL such as https://example.com/path?query.")
-        scheme, host, port = found.groups()
-        if scheme != protocol:
-            raise Refused("SMN.0012", f"It must begin with {protocol}://.")
-        if not _is_host(host):
-            raise Refused("SMN.0012", "The host is neither a name nor a plain IP address.")
-        if port is not None and not 1 <= int(port) <= 65_535:
-            raise Refused("SMN.0012", "The port must be 1 to 65535.")
-        _custom_headers(extension)
+        """Code: SMN.0069 for an internal address. URL and headers have been checked."""
+        del protocol, extension
         await self._guard.check_host(endpoint)
 
     def prepare(self, subscription: Subscription) -> Target:
         """Parse the URL and make the link, once per cached page."""
         named = {"X-SMN-SUBSCRIPTION-URN": subscription.urn}
-        custom = _custom_headers(subscription.extension)
+        custom = _custom_headers(subscription)
         link = self._links.unsubscribe(subscription)
         return Target(
             url=self._transport.parse(subscription.endpoint),
@@ -246,18 +194,6 @@ class WebhookAdapter:
         return fields
 
 
-def _is_host(text: str) -> bool:
-    """Whether the URL's host is a name, or an address in the one spelling of its kind."""
-    try:
-        if text.startswith("["):
-            ipaddress.IPv6Address(text[1:-1])
-        elif _NUMERIC_HOST.fullmatch(text):
-            ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return ".." not in text
-
-
 def string_to_sign(fields: Iterable[tuple[str, str]]) -> bytes:
     """``key LF value LF`` for each field, in the order given, as UTF-8 (SMN "Sample Code").
 
@@ -304,33 +240,11 @@ def _timestamp(at_ms: int) -> str:
     return dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _custom_headers(extension: Mapping[str, object]) -> dict[str, str]:
-    """``extension.header``, checked; raises `Refused` ``SMN.0043`` (SMN "Adding a Subscription").
-
-    Names need no ``x-`` in front, as in the newer text of the contract.
-    """
-    given = extension.get("header")
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise Refused("SMN.0043", "extension.header must be an object.")
-    if len(given) > _HEADERS_MAX:
-        raise Refused("SMN.0043", f"extension.header has more than {_HEADERS_MAX} headers.")
-    headers = dict(_custom_header(name, value) for name, value in given.items())
-    if len({name.lower() for name in headers}) != len(headers):
-        raise Refused("SMN.0043", "Header names must differ in more than case.")
-    if sum(len(name) + len(value) for name, value in headers.items()) > _HEADERS_LENGTH:
-        raise Refused("SMN.0043", f"The headers exceed {_HEADERS_LENGTH} characters in all.")
-    return headers
-
-
-def _custom_header(name: object, value: object) -> tuple[str, str]:
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise Refused("SMN.0043", "A header's name and value must be strings.")
-    if _HEADER_NAME.fullmatch(name) is None:
-        raise Refused("SMN.0043", f"The header name {name[:64]!r} is malformed.")
-    if name.lower().startswith("x-smn") or name.lower() in _RESERVED_HEADERS:
-        raise Refused("SMN.0043", f"The header name {name[:64]!r} is reserved.")
-    if _HEADER_VALUE.fullmatch(value) is None:
-        raise Refused("SMN.0043", f"The value of header {name[:64]!r} is not printable ASCII.")
-    return name, value
+def _custom_headers(subscription: Subscription) -> dict[str, str]:
+    """What ``extension.header`` adds to each message; checked before it was stored."""
+    header = subscription.extension.get("header")
+    return (
+        {str(name): str(value) for name, value in header.items()}
+        if isinstance(header, Mapping)
+        else {}
+    )

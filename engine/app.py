@@ -10,6 +10,8 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.filter_policies import FilterPolicies
+from engine.control.invitations import Invitations
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -24,6 +26,7 @@ from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.codes import Codes
 from engine.store.connection import Store
 from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.models import DeadLetter, LogLine, Subscription, Topic
-    from engine.ports import Transport
+    from engine.ports import Adapter, Transport
     from engine.store.dataset import Dataset
 
 _WORKER_SILENCE_MS = 15_000
@@ -68,6 +71,7 @@ class Engine:
         vault: Vault,
         dataset: Dataset,
         transport: Transport | None,
+        adapters: Iterable[Adapter[Any, Any]] = (),
     ) -> None:
         self.settings = settings
         self.store = store
@@ -105,6 +109,7 @@ class Engine:
                 outbox=self.outbox,
             )
         )
+        self.adapters |= {protocol: one for one in adapters for protocol in one.protocols}
         records = TopicRecords(store, keys, self.pending)
         secret = frozenset(
             protocol
@@ -119,13 +124,20 @@ class Engine:
             roster=self.roster,
             topics=self.topics,
             records=records,
-            publisher=self.publisher,
-            limiter=self.limiter,
+            invitations=Invitations(
+                publisher=self.publisher,
+                limiter=self.limiter,
+                codes=Codes(store, keys, vault),
+                links=self.links,
+                adapters=self.adapters,
+                clock=self.clock,
+            ),
             links=self.links,
             adapters=self.adapters,
             clock=self.clock,
             settings=settings,
         )
+        self.filter_policies = FilterPolicies(self.roster, self.subscriptions)
 
     @classmethod
     @asynccontextmanager
@@ -137,12 +149,14 @@ class Engine:
         settings: Settings | None = None,
         public_url: str | None = None,
         transport: Transport | None = None,
+        adapters: Iterable[Adapter[Any, Any]] = (),
     ) -> AsyncIterator[Engine]:
         """Open an engine on the Redis at ``url``, or on a private server in ``data``.
 
         ``settings`` default to what the environment and ``tocsin.toml`` say; the other
         arguments go before them. ``public_url`` is the base of links in messages; ``transport``
-        replaces the HTTP client. Raises `ConfigurationError`, `StoreUnfit` or `AdapterError`
+        replaces the HTTP client; ``adapters`` speak for their protocols in place of those that
+        are installed. Raises `ConfigurationError`, `StoreUnfit` or `AdapterError`
         when it must not run as asked.
         """
         given: dict[str, Any] = {"redis": url, "data": data, "public_url": public_url}
@@ -166,7 +180,7 @@ class Engine:
                 settings.master_key_file or settings.data / "master.key", create=fresh
             )
             dataset = await open_dataset(store, keys, settings, vault)
-            engine = cls(settings, store, keys, vault, dataset, transport)
+            engine = cls(settings, store, keys, vault, dataset, transport, adapters)
             stack.push_async_callback(engine._close)
             yield engine
 

@@ -50,6 +50,14 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterPolicy:
+    """The values of one message attribute that a subscription wants (``string_equals``)."""
+
+    name: str
+    string_equals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One endpoint's wish for one topic's messages.
 
@@ -69,6 +77,7 @@ class Subscription:
     remark: str = ""
     extension: Mapping[str, object] = field(default_factory=dict)
     created_ms: int = 0
+    filters: tuple[FilterPolicy, ...] = ()
 
     @property
     def urn(self) -> str:

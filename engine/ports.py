@@ -121,6 +121,8 @@ class Ports:
 class Adapter(Protocol[Content, Prepared]):
     """Speaks one wire format for one or more protocols.
 
+    A confirmation has a ``link``, or, for protocols whose subscribers may ask for a code, a
+    text that holds it.
     An instance is built by ``AdapterClass(ports)``. ``check``, ``prepare`` and ``render``
     never wait; ``send`` does and returns what happened as a value.
     """
@@ -134,7 +136,11 @@ class Adapter(Protocol[Content, Prepared]):
         ...
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Raise `Refused` (SMN.0012, SMN.0043, SMN.0069) for an endpoint it cannot serve."""
+        """Raise `Refused` (SMN.0012, SMN.0043, SMN.0069) for an endpoint it cannot serve.
+
+        What the contract says of the protocol (`engine.policy.protocols`) has been checked
+        before, and only that part of the extension is there.
+        """
         ...
 
     def prepare(self, subscription: Subscription) -> Prepared:

@@ -4,15 +4,24 @@
 
     ports = fake_ports(transport=InstantTransport(Answer(503)))
     outcome = await adapter.send(adapter.render(message, "http"), adapter.prepare(subscription))
+
+`RecordingAdapter.of` enables protocols of the contract that nothing speaks yet::
+
+    voice, push = recorders = RecordingAdapter.of("callnotify", "application")
+    async with Engine.open(adapters=recorders) as engine:
+        await engine.subscribe(topic.urn, "callnotify", "+8613600000000", confirmed=True)
+        ...
+        assert [sent.message.text("callnotify") for sent in voice.sent] == ["hello"]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from engine.models import Delivered, Limits, Message, Outcome, Subscription
+from engine.models import Delivered, Limits, Message, Outcome, Subscription, Window
+from engine.policy.protocols import TABLE
 from engine.ports import Answer, Ports, TransportError
 
 EPOCH_MS: Final = 1_700_000_000_000
@@ -154,6 +163,16 @@ class RecordingAdapter:
         self.closed = False
         self._judge = judge
 
+    @classmethod
+    def of(
+        cls, *protocols: str, judge: Callable[[Sent], Outcome] | None = None
+    ) -> tuple[Self, ...]:
+        """One for each protocol, with the limits that the contract gives it.
+
+        Those that must confirm are invited 10 times an hour at most.
+        """
+        return tuple(cls(name, judge=judge, limits=_limits(name)) for name in protocols)
+
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Accept every endpoint."""
 
@@ -179,3 +198,12 @@ class RecordingAdapter:
     async def close(self) -> None:
         """Note that it was closed."""
         self.closed = True
+
+
+def _limits(protocol: str) -> Limits:
+    rule = TABLE[protocol]
+    return Limits(
+        confirm=rule.confirm,
+        secret_endpoint=rule.secret,
+        confirmations=(Window(10, 3600, 3600),) if rule.confirm else (),
+    )

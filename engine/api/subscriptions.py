@@ -10,16 +10,21 @@ from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Line, Query, Requested, Short, Shown, Text
 from engine.api.paging import Paged, listed
 from engine.api.routes import PROJECT, TOPIC, Route, Trace
+from engine.control.subscriptions import Request
 from engine.errors import Refused
+from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from engine.api.call import Call
+    from engine.control.subscriptions import Added
     from engine.models import Listing, Subscription
 
 _MAX_REMARK_BYTES: Final = 128
-_SUBSCRIPTIONS: Final = f"{TOPIC}/subscriptions"
+_BATCH: Final = 50
+"""Subscriptions in one call (SMN "Adding a Subscription")."""
+SUBSCRIPTIONS: Final = f"{TOPIC}/subscriptions"
 
 
 def _remark_part(text: str) -> str:
@@ -42,8 +47,8 @@ class Extension(Body):
     verification_code_enabled: bool | None = None
 
 
-class AddSubscription(Body):
-    """A subscription to make; the same one is found and invited again."""
+class Asked(Body):
+    """One subscription to make; the same one is found and invited again."""
 
     malformed = "SMN.0043"
 
@@ -51,7 +56,14 @@ class AddSubscription(Body):
     endpoint: Annotated[Annotated[Line, Field(max_length=2048)], Code("SMN.0012")] = ""
     remark: Annotated[Text | None, Code("SMN.0017")] = None
     extension: Annotated[Extension | None, Code("SMN.0043")] = None
-    subscriptions: Annotated[list[Any] | None, Code("SMN.0043")] = None
+
+
+class AddSubscription(Asked):
+    """One, or several: what stands outside the list is the first, unless it is empty."""
+
+    subscriptions: Annotated[
+        Annotated[list[Asked], Field(max_length=_BATCH)] | None, Code("SMN.0043")
+    ] = None
 
 
 class ByRemark(Query):
@@ -74,16 +86,34 @@ class ListSubscriptions(Paged, ByRemark):
     endpoint: str | None = None
 
 
-class SubscriptionMade(Requested):
-    """Which subscription it is."""
+class ItemMade(Shown):
+    """What became of one of several: a URN, or an error."""
 
-    subscription_urn: str
+    http_code: int
+    request_id: str
+    subscription_urn: str | None = None
+    error_code: str | None = None
+    error_msg: str | None = None
+
+
+class SubscriptionMade(Requested):
+    """Which subscription it is; of several the first that was made or found."""
+
+    subscription_urn: str | None = None
+    subscriptions_result: list[ItemMade] | None = None
 
 
 class Flags(Shown):
     """All that is shown of an extension."""
 
     verification_code_enabled: bool
+
+
+class FilterPolicyItem(Shown):
+    """The values of one message attribute that are wanted."""
+
+    name: str
+    string_equals: list[str]
 
 
 class SubscriptionItem(Shown):
@@ -96,7 +126,7 @@ class SubscriptionItem(Shown):
     endpoint: str
     remark: str
     status: int
-    filter_polices: list[Any]
+    filter_polices: list[FilterPolicyItem]
     extension: Flags
 
 
@@ -111,17 +141,50 @@ async def add(call: Call) -> Reply:
     """201 for a new subscription, 200 for the same one, which is invited again."""
     body = cast("AddSubscription", call.body)
     if body.subscriptions:
-        raise Refused("SMN.0043", "Batches are not supported yet: add one at a time.")
-    extension = body.extension.model_dump(exclude_none=True) if body.extension else {}
+        return await _add_batch(call, body, body.subscriptions)
+    one = _request(body)
     subscription, new = await call.services.engine.subscriptions.add(
         call.path["topic_urn"],
-        body.protocol,
-        body.endpoint,
-        remark=body.remark or "",
-        extension=extension,
+        one.protocol,
+        one.endpoint,
+        remark=one.remark,
+        extension=one.extension,
     )
     answer = {"request_id": call.request_id, "subscription_urn": subscription.urn}
     return Reply(answer, 201 if new else 200)
+
+
+async def _add_batch(call: Call, body: AddSubscription, asked: Sequence[Asked]) -> Reply:
+    """Each has a result of its own; 201 if any of them is new."""
+    first = [body] if body.protocol or body.endpoint else []
+    results = await call.services.engine.subscriptions.add_batch(
+        call.path["topic_urn"], [_request(one) for one in (*first, *asked)]
+    )
+    items = [added_item(call.request_id, result) for result in results]
+    urns = [item["subscription_urn"] for item in items if "subscription_urn" in item]
+    answer = {
+        "request_id": call.request_id,
+        "subscription_urn": urns[0] if urns else None,
+        "subscriptions_result": items,
+    }
+    return Reply(answer, 201 if any(item["http_code"] == 201 for item in items) else 200)
+
+
+def added_item(request_id: str, result: Added | Refused) -> dict[str, Any]:
+    """What became of one of several."""
+    if isinstance(result, Refused):
+        return {
+            "http_code": result.status,
+            "request_id": request_id,
+            "error_code": result.code,
+            "error_msg": result.message,
+        }
+    subscription, new = result
+    return {
+        "http_code": 201 if new else 200,
+        "request_id": request_id,
+        "subscription_urn": subscription.urn,
+    }
 
 
 async def list_all(call: Call) -> dict[str, Any]:
@@ -129,10 +192,10 @@ async def list_all(call: Call) -> dict[str, Any]:
     subscriptions, project = call.services.engine.subscriptions, call.identity.project_id
     asked = cast("ListSubscriptions", call.asked)
 
-    async def source(offset: int, limit: int) -> Listing[Subscription]:
-        return await subscriptions.list(project, offset=offset, limit=limit)
+    async def source(offset: int, limit: int, **after: str) -> Listing[Subscription]:
+        return await subscriptions.list(project, offset=offset, limit=limit, **after)
 
-    return _answer(call, await listed(source, asked, _filter(asked)))
+    return _answer(call, await _listed(source, asked, _filter(asked)))
 
 
 async def list_by_topic(call: Call) -> dict[str, Any]:
@@ -141,43 +204,51 @@ async def list_by_topic(call: Call) -> dict[str, Any]:
     asked = cast("ListByTopic", call.asked)
     part = asked.fuzzy_remark
 
-    async def source(offset: int, limit: int) -> Listing[Subscription]:
-        return await subscriptions.list_by_topic(urn, offset=offset, limit=limit)
+    async def source(offset: int, limit: int, **after: str) -> Listing[Subscription]:
+        return await subscriptions.list_by_topic(urn, offset=offset, limit=limit, **after)
 
     wanted = None if part is None else lambda one: part in one.remark.lower()
-    return _answer(call, await listed(source, asked, wanted))
+    return _answer(call, await _listed(source, asked, wanted))
 
 
-async def delete(call: Call) -> dict[str, Any]:
-    """Remove one; under a topic's path it must be that topic's."""
-    urn = call.path["subscription_urn"]
-    topic_urn = call.path.get("topic_urn")
-    if topic_urn is not None and urn.rpartition(":")[0] != topic_urn:
-        raise Refused("SMN.0013")
-    await call.services.engine.subscriptions.delete(urn)
-    return {"request_id": call.request_id}
+async def _listed(
+    source: Callable[..., Awaitable[Listing[Subscription]]],
+    asked: Paged,
+    wanted: Callable[[Subscription], bool] | None,
+) -> Listing[Subscription]:
+    """The index finds the marker; only what is filtered is read through."""
+    if wanted is None and asked.marker is not None:
+        return await source(asked.offset, asked.limit, after=asked.marker)
+    return await listed(source, asked, wanted)
+
+
+def _request(asked: Asked) -> Request:
+    extension = asked.extension.model_dump(exclude_none=True) if asked.extension else {}
+    return Request(asked.protocol, asked.endpoint, asked.remark or "", extension)
 
 
 def _answer(call: Call, found: Listing[Subscription]) -> dict[str, Any]:
-    owner = call.identity.project_id
     return {
         "request_id": call.request_id,
         "subscription_count": found.total,
-        "subscriptions": [_item(subscription, owner) for subscription in found.items],
+        "subscriptions": [_item(subscription) for subscription in found.items],
     }
 
 
-def _item(subscription: Subscription, owner: str) -> dict[str, Any]:
+def _item(subscription: Subscription) -> dict[str, Any]:
     coded = subscription.extension.get("verification_code_enabled", False)
     return {
         "topic_urn": subscription.topic_urn,
         "protocol": subscription.protocol,
         "subscription_urn": subscription.urn,
-        "owner": owner,
+        "owner": parse_subscription(subscription.urn).topic.project_id,
         "endpoint": subscription.endpoint,
         "remark": subscription.remark,
         "status": int(subscription.status),
-        "filter_polices": [],
+        "filter_polices": [
+            {"name": policy.name, "string_equals": list(policy.string_equals)}
+            for policy in subscription.filters
+        ],
         "extension": {"verification_code_enabled": bool(coded)},
     }
 
@@ -203,7 +274,7 @@ ROUTES: Final = (
     Route(
         "AddSubscription",
         "POST",
-        _SUBSCRIPTIONS,
+        SUBSCRIPTIONS,
         add,
         body=AddSubscription,
         answer=SubscriptionMade,
@@ -217,7 +288,7 @@ ROUTES: Final = (
     Route(
         "ListSubscriptionsByTopic",
         "GET",
-        _SUBSCRIPTIONS,
+        SUBSCRIPTIONS,
         list_by_topic,
         query=ListByTopic,
         answer=SubscriptionList,
@@ -225,17 +296,6 @@ ROUTES: Final = (
         action="smn:topic:list",
         topic_action="SMN:ListSubscriptionsByTopic",
         trace=Trace("listSubscriptionsByTopic", "subscription"),
-    ),
-    Route(
-        "DeleteSubscriptionsByTopic",
-        "DELETE",
-        f"{_SUBSCRIPTIONS}/{{subscription_urn}}",
-        delete,
-        answer=Requested,
-        errors=("SMN.0013",),
-        action="smn:topic:update",
-        topic_action="SMN:Unsubscribe",
-        trace=Trace("delsubscribe", "subscription"),
     ),
     Route(
         "ListSubscriptions",
@@ -246,16 +306,5 @@ ROUTES: Final = (
         answer=SubscriptionList,
         action="smn:topic:list",
         trace=Trace("listSubscriptions", "subscription"),
-    ),
-    Route(
-        "CancelSubscription",
-        "DELETE",
-        f"{PROJECT}/subscriptions/{{subscription_urn}}",
-        delete,
-        answer=Requested,
-        errors=("SMN.0013",),
-        action="smn:topic:update",
-        topic_action="SMN:Unsubscribe",
-        trace=Trace("delsubscribe", "subscription"),
     ),
 )

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from engine.api import (
+    filter_policies,
     health,
     identity,
     messages,
     public,
+    subscription_changes,
     subscriptions,
     topics,
     versions,
@@ -21,6 +23,8 @@ ROUTES: Final = (
     *versions.ROUTES,
     *topics.ROUTES,
     *subscriptions.ROUTES,
+    *subscription_changes.ROUTES,
+    *filter_policies.ROUTES,
     *messages.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,

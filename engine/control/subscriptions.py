@@ -1,51 +1,59 @@
-"""Subscriptions: add, confirm, cancel, list. The control plane's half of a subscription."""
+"""Subscriptions: add, confirm, change, cancel, list. The control plane's half of a subscription."""
 
 from __future__ import annotations
 
-import logging
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import Refused
-from engine.models import Kind, Listing, Status
-from engine.pipeline.accept import Draft
+from engine.models import Listing, Status
+from engine.policy import protocols
 from engine.store.roster import QuotaExceeded, Seated, TopicGone, Wish
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from engine.control.invitations import Invitations
     from engine.control.topics import Topics
     from engine.links import LinkMaker
     from engine.models import Subscription, Topic
-    from engine.pipeline.accept import Publisher
     from engine.ports import Adapter, Clock
     from engine.settings import Settings
-    from engine.store.limiter import Limiter
     from engine.store.roster import Roster
     from engine.store.topic_records import TopicRecords
 
-log = logging.getLogger(__name__)
+MAX_REMARK_BYTES: Final = 128
+_NOWHERE: Final = 2**40
+"""An offset past every end: after one that is unknown comes nothing, but the total is told."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
-MAX_REMARK_BYTES = 128
-LINK_SECONDS = 48 * 3600
-"""Life of a confirmation or re-subscription link (SMN "Adding a Subscription")."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_LIMIT = "confirmation"
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A subscription that somebody asks for."""
+
+    protocol: str
+    endpoint: str
+    remark: str = ""
+    extension: Mapping[str, object] = field(default_factory=dict)
+
+
+Added = tuple["Subscription", bool]
+"""A subscription, and whether it is new."""
 
 
 class Subscriptions:
     """Subscriptions of all topics; every method raises `Refused` with the contract's code."""
 
-    def __init__(  # noqa: PLR0913 - built once, by the composition root
+    def __init__(
         self,
         *,
         roster: Roster,
         topics: Topics,
         records: TopicRecords,
-        publisher: Publisher,
-        limiter: Limiter,
+        invitations: Invitations,
         links: LinkMaker,
         adapters: Mapping[str, Adapter[Any, Any]],
         clock: Clock,
@@ -54,12 +62,25 @@ class Subscriptions:
         self._roster = roster
         self._topics = topics
         self._records = records
-        self._publisher = publisher
-        self._limiter = limiter
+        self._invitations = invitations
         self._links = links
         self._adapters = adapters
         self._clock = clock
         self._settings = settings
+
+    # Adding
+
+    async def check(
+        self, protocol: str, endpoint: str, extension: Mapping[str, object]
+    ) -> dict[str, object]:
+        """Whether an endpoint can be served; returns the part of the extension that counts.
+
+        Codes: SMN.0011 protocol, SMN.0012 endpoint, SMN.0043 extension, SMN.0069 internal.
+        """
+        adapter = self._adapter(protocol)
+        kept = protocols.check(protocol, endpoint, extension)
+        await adapter.check(protocol, endpoint, kept)
+        return kept
 
     async def add(
         self,
@@ -70,45 +91,92 @@ class Subscriptions:
         remark: str = "",
         extension: Mapping[str, object] | None = None,
         confirmed: bool = False,
-    ) -> tuple[Subscription, bool]:
+    ) -> Added:
         """Add, or find the same (topic, protocol, endpoint); the flag says whether it is new.
 
         An unconfirmed one is invited (again), within the confirmation flow control.
         Codes: SMN.0005/0006 topic, SMN.0011 protocol, SMN.0012 endpoint, SMN.0017 remark,
         SMN.0043 extension, SMN.0069 internal endpoint, SMN.0007 quota.
         """
-        adapter = self._adapter(protocol)
-        _check_remark(remark)
-        await adapter.check(protocol, endpoint, extension or {})
+        request = Request(protocol, endpoint, remark, extension or {})
+        (result,) = await self.add_batch(topic_urn, [request], confirmed=confirmed)
+        if isinstance(result, Refused):
+            raise result
+        return result
+
+    async def add_batch(
+        self, topic_urn: str, requests: Sequence[Request], *, confirmed: bool = False
+    ) -> list[Added | Refused]:
+        """Add several to one topic; what is wrong with one is its own result.
+
+        Codes of the whole: SMN.0005/0006; those of one are `add`'s.
+        """
+        results: list[Added | Refused | None] = [None] * len(requests)
+        wishes: dict[str, list[tuple[int, Wish]]] = {}
+        for position, request in enumerate(requests):
+            try:
+                wish = await self._wish(request)
+            except Refused as refused:
+                results[position] = refused
+            else:
+                wishes.setdefault(request.protocol, []).append((position, wish))
+        if len(requests) == 1 and isinstance(results[0], Refused):
+            return [results[0]]
         topic = await self._topics.get(topic_urn)
-        needs_link = adapter.limits.confirm and not confirmed
-        wished = Status.UNCONFIRMED if needs_link else Status.CONFIRMED
-        (seated,) = await self._seat(topic, protocol, [Wish(endpoint, remark, extension)], wished)
-        subscription = await self._roster.find(topic.id, topic.urn, seated.id)
-        if subscription is None:
-            raise Refused("SMN.0013")
-        if not seated.new and subscription.status is not Status.CONFIRMED:
-            # A cancelled one goes back to the start; the operator's own word confirms.
-            await self._roster.set_status(subscription, wished)
-            subscription = await self._roster.find(topic.id, topic.urn, seated.id) or subscription
-        if subscription.status is Status.UNCONFIRMED:
-            await self._invite(topic, subscription)
-        return subscription, seated.new
+        for protocol, numbered in wishes.items():
+            needs_link = self._adapter(protocol).limits.confirm and not confirmed
+            status = Status.UNCONFIRMED if needs_link else Status.CONFIRMED
+            added = await self.admit(topic, protocol, [wish for _, wish in numbered], status)
+            for (position, _), result in zip(numbered, added, strict=True):
+                results[position] = result
+        return [result for result in results if result is not None]
+
+    async def admit(
+        self, topic: Topic, protocol: str, wishes: Sequence[Wish], status: Status
+    ) -> list[Added | Refused]:
+        """Seat checked wishes with a status; unconfirmed ones are invited.
+
+        One that is known and not confirmed takes the status: a cancelled one goes back to the
+        start, and the operator's own word confirms.
+        """
+        seated = await self._seat(topic, protocol, wishes, status)
+        found = await self._roster.read_many(topic.id, topic.urn, [seat.id for seat in seated])
+        results: list[Added | Refused] = []
+        done: set[str] = set()
+        for seat, read in zip(seated, found, strict=True):
+            subscription = read
+            if read is not None and _takes(read.status, status):
+                await self._roster.set_status(read, status)
+                subscription = await self._roster.find(topic.id, topic.urn, seat.id)
+            if subscription is None:
+                results.append(Refused("SMN.0013"))
+                continue
+            if subscription.status is Status.UNCONFIRMED and seat.id not in done:
+                done.add(seat.id)
+                await self._invitations.invite(topic, subscription)
+            results.append((subscription, seat.new))
+        return results + [Refused("SMN.0007")] * (len(wishes) - len(results))
 
     async def add_many(self, topic_urn: str, protocol: str, endpoints: Iterable[str]) -> int:
         """Add the operator's own endpoints as confirmed; returns how many are new."""
-        adapter = self._adapter(protocol)
         wishes = [Wish(endpoint) for endpoint in dict.fromkeys(endpoints)]
         for wish in wishes:
-            await adapter.check(protocol, wish.endpoint, {})
+            await self.check(protocol, wish.endpoint, {})
         topic = await self._topics.get(topic_urn)
         seated = await self._seat(topic, protocol, wishes, Status.CONFIRMED)
+        if len(seated) < len(wishes):
+            raise Refused("SMN.0007")
         return sum(seat.new for seat in seated)
 
+    # Looking
+
     async def list(
-        self, project_id: str, *, offset: int = 0, limit: int = 100
+        self, project_id: str, *, offset: int = 0, limit: int = 100, after: str | None = None
     ) -> Listing[Subscription]:
-        """All of a project, oldest first."""
+        """All of a project, oldest first, or those that follow the one with the URN ``after``."""
+        if after is not None:
+            rank = await self._rank_in_project(project_id, after)
+            offset = _NOWHERE if rank is None else offset + rank + 1
         total, places, members = await self._roster.page_of_project(project_id, offset, limit)
         topic_ids = list(dict.fromkeys(topic_id for topic_id, _ in places))
         topics = await self._records.read_many(topic_ids)
@@ -126,15 +194,52 @@ class Subscriptions:
         return Listing(items, total - len(gone))
 
     async def list_by_topic(
-        self, topic_urn: str, *, offset: int = 0, limit: int = 100
+        self, topic_urn: str, *, offset: int = 0, limit: int = 100, after: str | None = None
     ) -> Listing[Subscription]:
-        """All of a topic, oldest first."""
+        """All of a topic, oldest first, or those that follow the one with the URN ``after``."""
         topic = await self._topics.get(topic_urn)
+        if after is not None:
+            owner, _, identifier = after.rpartition(":")
+            known = owner == topic.urn
+            rank = await self._roster.rank_in_topic(topic.id, identifier) if known else None
+            offset = _NOWHERE if rank is None else offset + rank + 1
         return await self._roster.page_of_topic(topic, offset, limit)
 
-    async def delete(self, subscription_urn: str) -> None:
+    async def find(self, urn: str) -> tuple[Topic, Subscription]:
+        """One with its topic; codes SMN.0014 malformed, SMN.0013 unknown."""
+        parsed = parse_subscription(urn)
+        topic_id = await self._records.find(parsed.topic)
+        topic = await self._records.read(topic_id) if topic_id else None
+        if topic is None or topic.urn != str(parsed.topic):
+            raise Refused("SMN.0013")
+        subscription = await self._roster.find(topic.id, topic.urn, parsed.id)
+        if subscription is None:
+            raise Refused("SMN.0013")
+        return topic, subscription
+
+    # Changing
+
+    async def update(
+        self, urn: str, *, remark: str | None = None, verification_code: str | None = None
+    ) -> None:
+        """Change the remark, confirm by a code, both or neither.
+
+        Codes: SMN.0014, SMN.0013, SMN.0017 remark, SMN.0022 code, APIGW.0308 too many codes.
+        """
+        if remark is not None:
+            check_remark(remark)
+        _, subscription = await self.find(urn)
+        if verification_code is not None:
+            await self._invitations.check_code(subscription, verification_code)
+            if not await self._roster.set_status(subscription, Status.CONFIRMED):
+                raise Refused("SMN.0013")
+            await self._invitations.settle(subscription)
+        if remark is not None and not await self._roster.set_remark(subscription, remark):
+            raise Refused("SMN.0013")
+
+    async def delete(self, urn: str) -> None:
         """Remove by its owner; codes SMN.0014 malformed, SMN.0013 unknown."""
-        _, subscription = await self._find(subscription_urn)
+        _, subscription = await self.find(urn)
         if not await self._roster.remove(subscription):
             raise Refused("SMN.0013")
 
@@ -149,8 +254,7 @@ class Subscriptions:
             subscription, Status.CONFIRMED
         ):
             raise Refused("SMN.0022", "The subscription is gone.")
-        adapter = self._adapter(subscription.protocol)
-        await self._limiter.clear(_LIMIT, _subject(subscription), adapter.limits.confirmations)
+        await self._invitations.settle(subscription)
         return subscription
 
     async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
@@ -165,18 +269,12 @@ class Subscriptions:
             allowed = self._links.check_sig(subscription_urn, sig)
         if not allowed:
             raise Refused("SMN.0001", "The link is not valid.")
-        topic, subscription = await self._find(subscription_urn)
-        link = self._link(subscription)
+        topic, subscription = await self.find(subscription_urn)
+        link = self._invitations.link(subscription)
         if not await self._roster.set_status(subscription, Status.CANCELLED):
             raise Refused("SMN.0013")
         if subscription.status is Status.CONFIRMED:
-            text = (
-                f"You no longer receive messages of the topic {topic.urn}."
-                f" To subscribe again, open this link within 48 hours: {link}"
-            )
-            await self._publisher.address(
-                topic, subscription, Kind.CANCELLATION, Draft({"default": text}), link=link
-            )
+            await self._invitations.part(topic, subscription, link)
         return link
 
     def _adapter(self, protocol: str) -> Adapter[Any, Any]:
@@ -185,62 +283,42 @@ class Subscriptions:
             raise Refused("SMN.0011", f"Enabled are {', '.join(sorted(self._adapters))}.")
         return adapter
 
-    async def _find(self, urn: str) -> tuple[Topic, Subscription]:
-        parsed = parse_subscription(urn)
-        topic_id = await self._records.find(parsed.topic)
-        topic = await self._records.read(topic_id) if topic_id else None
-        if topic is None or topic.urn != str(parsed.topic):
-            raise Refused("SMN.0013")
-        subscription = await self._roster.find(topic.id, topic.urn, parsed.id)
-        if subscription is None:
-            raise Refused("SMN.0013")
-        return topic, subscription
+    async def _wish(self, request: Request) -> Wish:
+        self._adapter(request.protocol)
+        check_remark(request.remark)
+        kept = await self.check(request.protocol, request.endpoint, request.extension)
+        return Wish(request.endpoint, request.remark, kept)
 
     async def _seat(
         self, topic: Topic, protocol: str, wishes: Sequence[Wish], status: Status
     ) -> Sequence[Seated]:
+        """As many as the topic has room for."""
+        quota = self._settings.quota_subscriptions
         try:
-            return await self._roster.seat(
-                topic,
-                protocol,
-                wishes,
-                status=status,
-                quota=self._settings.quota_subscriptions,
-            )
+            return await self._roster.seat(topic, protocol, wishes, status=status, quota=quota)
         except TopicGone as error:
             raise Refused("SMN.0006") from error
         except QuotaExceeded as error:
-            raise Refused("SMN.0007") from error
+            return error.seated
 
-    async def _invite(self, topic: Topic, subscription: Subscription) -> None:
-        """Send the confirmation message, unless flow control suppresses it."""
-        windows = self._adapter(subscription.protocol).limits.confirmations
-        until_ms = await self._limiter.take(_LIMIT, _subject(subscription), windows)
-        if until_ms:
-            log.warning(
-                "confirmation.suppressed",
-                extra={"subscription": subscription.id, "until_ms": until_ms},
-            )
-            return
-        link = self._link(subscription)
-        text = (
-            f"You are invited to subscribe to the topic {topic.urn}."
-            f" To confirm, open this link within 48 hours: {link}"
-        )
-        await self._publisher.address(
-            topic, subscription, Kind.CONFIRMATION, Draft({"default": text}), link=link
-        )
-
-    def _link(self, subscription: Subscription) -> str:
-        expires_ms = self._clock.now_ms() + LINK_SECONDS * 1000
-        return self._links.confirm(subscription, expires_ms, subscription.topic_urn)
+    async def _rank_in_project(self, project_id: str, urn: str) -> int | None:
+        try:
+            parsed = parse_subscription(urn)
+        except Refused:
+            return None
+        topic_id = await self._records.find(parsed.topic)
+        if topic_id is None:
+            return None
+        return await self._roster.rank_in_project(project_id, topic_id, parsed.id)
 
 
-def _subject(subscription: Subscription) -> str:
-    return f"{subscription.protocol}\n{subscription.endpoint}"
+def _takes(now: Status, wished: Status) -> bool:
+    """Whether one that is known already takes a status: nobody is cancelled by being added."""
+    return now is not Status.CONFIRMED and wished not in {now, Status.CANCELLED}
 
 
-def _check_remark(remark: str) -> None:
+def check_remark(remark: str) -> None:
+    """Code: SMN.0017 over 128 bytes, or with control characters."""
     if len(remark.encode()) > MAX_REMARK_BYTES or _CONTROL.search(remark):
         raise Refused(
             "SMN.0017", f"It has at most {MAX_REMARK_BYTES} bytes and no control characters."

@@ -1,13 +1,14 @@
 -- Store a message, number it and queue its pages; the first quantum is planned at once.
 --
 -- KEYS  1 topic  2 message  3 recent  4 gauges  5 idempotency (or the message again)
---       then for each protocol of ARGV[15..]: inbox, backlog, lane
+--       then for each protocol of ARGV[16..]: inbox, backlog, lane
 -- ARGV  1 message id  2 topic id  3 content  4 window of `recent` in ms
 --       5 idempotency digest or ''  6 its window in ms
 --       7 quantum in pages  8 lane limit  9 backlog limit
 --       10 protocol (addressed message) or ''  11 page, and seat and subscription id, or ''
 --       12 memory flag: 1 = the server is too full  13 when the caller's record of the topic
---       was updated  14 group  15.. protocols the caller knows of
+--       was updated  14 group  15 ' protocol protocol ' that the message is for, or '' for all
+--       16.. protocols the caller knows of
 -- Returns {status, message id, sequence, active protocols}; status is ok, replay, conflict, gone,
 --       protocols (call again with the active ones), stale (read the topic again), full (backlog)
 --       or memory.
@@ -39,10 +40,14 @@ local addressed = ARGV[10] ~= ''
 if addressed then
   active[1] = ARGV[10]
 elseif record[2] then
-  for protocol in string.gmatch(record[2], '%S+') do active[#active + 1] = protocol end
+  for protocol in string.gmatch(record[2], '%S+') do
+    if ARGV[15] == '' or string.find(ARGV[15], ' ' .. protocol .. ' ', 1, true) then
+      active[#active + 1] = protocol
+    end
+  end
 end
 local slots = {}
-for i = 15, #ARGV do slots[ARGV[i]] = 6 + (i - 15) * 3 end
+for i = 16, #ARGV do slots[ARGV[i]] = 6 + (i - 16) * 3 end
 for _, protocol in ipairs(active) do
   if not slots[protocol] then return {'protocols', '', 0, record[2]} end
 end

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import Refused
 from engine.models import Kind, Message, Subscription, Topic
+from engine.policy import filters
 from engine.settings import Durability
 from engine.store import messages
 from engine.store.keys import GROUP
@@ -242,6 +243,7 @@ class Publisher:
     def _accept_args(self, offer: _Offer, content: bytes) -> tuple[str | bytes | int, ...]:
         recipient = offer.recipient
         place = ""
+        only = filters.protocols(offer.message.attributes) if recipient is None else None
         if recipient is not None:
             place = f"{recipient.page}:{recipient.seat}:{recipient.id}"
         return (
@@ -259,6 +261,7 @@ class Publisher:
             int(offer.memory_full),
             offer.topic_updated_ms,
             GROUP,
+            "" if only is None else f" {' '.join(sorted(only))} ",
         )
 
     async def _topic(self, urn: str, *, fresh: bool) -> tuple[Topic, str]:

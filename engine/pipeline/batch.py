@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
+from engine.policy import filters
 
 if TYPE_CHECKING:
     from engine.models import Message
@@ -204,11 +205,15 @@ class Batch:
         return due
 
     def _untouched(self, now_ms: int) -> list[tuple[int, Entry]]:
-        """Seats that are owed the message and have had no try yet."""
+        """Seats that are owed the message and have had no try yet.
+
+        Those whose filter policies do not match end here; what is being tried did match, and a
+        later change of its policies does not take the message back.
+        """
         ended, waiting, reference = self.row.ended, self.row.waiting, self.reference
         if reference.seat is None:
             sequence = self.sequence
-            return [
+            found = [
                 (seat, entry)
                 for seat, entry in self.page.entries.items()
                 if entry.open
@@ -216,6 +221,9 @@ class Batch:
                 and not ended >> seat & 1
                 and seat not in waiting
             ]
+            if self.message is None or not self.message.attributes:
+                return found
+            return self._matching(found, filters.demands(self.message.attributes), now_ms)
         seat = reference.seat
         if ended >> seat & 1 or seat in waiting:
             return []
@@ -224,6 +232,19 @@ class Batch:
             return [(seat, entry)]
         self.end(seat, reference.subscription_id, "", End.WITHDRAWN, Try(0, now_ms))
         return []
+
+    def _matching(
+        self, found: list[tuple[int, Entry]], asked: filters.Demands, now_ms: int
+    ) -> list[tuple[int, Entry]]:
+        if not asked:
+            return found
+        wanted = []
+        for seat, entry in found:
+            if filters.matches(asked, entry.filters):
+                wanted.append((seat, entry))
+            else:
+                self.end(seat, entry.id, "", End.FILTERED, Try(0, now_ms))
+        return wanted
 
     # What became of them
 

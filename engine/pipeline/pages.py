@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from engine.models import Status
+from engine.policy.filters import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from engine.policy.filters import Filters
     from engine.ports import Adapter
     from engine.store.roster import Roster
 
@@ -59,6 +61,7 @@ class Entry:
     prepared: Any
     shown: str
     state: EndpointState
+    filters: Filters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,5 +142,6 @@ class Pages:
                 adapter.prepare(found),
                 state.shown,
                 state,
+                compiled(found.filters),
             )
         return Page(version, entries)

@@ -15,6 +15,7 @@ a token or a lane entry does too.
     {n}:msg:M               hash    a message: ``b`` content, ``s`` sequence, ``l`` pages left
     {n}:ledger:M            hash    protocol:page → row; ``!`` before it: dead letters
     {n}:idem:T:H            string  an idempotency key in use
+    {n}:code:T:S            string  hash of the code that confirms a subscription; expires
     {n}:recent              zset    ids of messages accepted in the last seconds
     {n}:inbox:P             list    ids of topics with a backlog
     {n}:backlog:P           hash    their queues of cursors
@@ -211,6 +212,10 @@ class Keys:
     def idempotency(self, topic_id: str, digest: str) -> str:
         """An idempotency key in use."""
         return f"{self._tag(topic_id)}idem:{topic_id}:{digest}"
+
+    def code(self, topic_id: str, subscription_id: str) -> str:
+        """The code that confirms a subscription."""
+        return f"{self._tag(topic_id)}code:{topic_id}:{subscription_id}"
 
     def counts(self, topic_id: str, bucket: int) -> str:
         """Counters of a 5-minute bucket; ``bucket`` is its start in seconds."""

@@ -1,8 +1,9 @@
 """A topic's subscriptions: pages of seats, and the ways to find one.
 
 A seat's value is ``status first created_ms JSON``; the JSON is ``[id, endpoint, remark,
-extension]``. Scripts change the first two numbers and never look into the JSON; this module is
-the only one that knows it. An extension, and an endpoint that its adapter calls a secret, are
+extension]``, and ``[[name, values…], …]`` after it where there are filter policies. Scripts
+change the first two numbers and never look into the JSON; this module is the only one that
+knows it. An extension, and an endpoint that its adapter calls a secret, are
 encrypted under the master key (`engine.vault`).
 """
 
@@ -11,14 +12,14 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
-from engine.models import PAGE_SEATS, Listing, Status, Subscription
+from engine.models import PAGE_SEATS, FilterPolicy, Listing, Status, Subscription
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from engine.models import Topic
     from engine.store.connection import Store
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SUBSCRIBE = script(__file__, "subscribe")
 _STATUS = script(__file__, "subscription_status")
 _UNSUBSCRIBE = script(__file__, "unsubscribe")
+_REWRITE = script(__file__, "subscription_rewrite")
 _MOVED = 2
 
 
@@ -52,7 +54,11 @@ class Seated:
 
 
 class QuotaExceeded(StoreError):
-    """The topic has as many subscriptions as it may have."""
+    """The topic has as many subscriptions as it may have; ``seated`` are those that fitted."""
+
+    def __init__(self, urn: str, seated: Sequence[Seated]) -> None:
+        super().__init__(urn)
+        self.seated = seated
 
 
 class TopicGone(StoreError):
@@ -115,7 +121,7 @@ class Roster:
             seated += placed
             await self._index(topic.id, [s.id for s in placed if s.new])
             if verdict == b"quota":
-                raise QuotaExceeded(topic.urn)
+                raise QuotaExceeded(topic.urn, seated)
         return seated
 
     async def set_status(self, subscription: Subscription, status: Status) -> bool:
@@ -137,6 +143,64 @@ class Roster:
             ),
         )
         return bool(reply[0] == 1)
+
+    async def set_remark(self, subscription: Subscription, remark: str) -> bool:
+        """Change a remark; False if the subscription or its topic is gone."""
+
+        def change(body: list[Any]) -> bool:
+            body[2] = remark
+            return True
+
+        return await self._rewrite(subscription, change) is not None
+
+    async def set_filters(
+        self, subscription: Subscription, filters: Sequence[FilterPolicy], *, fresh: bool = False
+    ) -> bool | None:
+        """Replace the filter policies; ``fresh`` only where there are none.
+
+        False if there are some, None if the subscription or its topic is gone.
+        """
+        wanted = [[policy.name, *policy.string_equals] for policy in filters]
+
+        def change(body: list[Any]) -> bool:
+            if fresh and body[4:]:
+                return False
+            body[4:] = [wanted] if wanted else []
+            return True
+
+        return await self._rewrite(subscription, change)
+
+    async def _rewrite(
+        self, subscription: Subscription, change: Callable[[list[Any]], bool]
+    ) -> bool | None:
+        """Change the body of a seat as it is now.
+
+        False if ``change`` declines, None if the subscription or its topic is gone.
+        """
+        keys, s = self._keys, subscription
+        page = keys.page(s.topic_id, s.protocol, s.page)
+        verdict = _MOVED
+        while verdict == _MOVED:
+            value = await self._store.call("HGET", page, s.seat, repeatable=True)
+            old = value.split(b" ", 3)[3] if value else b"[null]"
+            body = json.loads(old)
+            if body[0] != s.id:
+                return None
+            if not change(body):
+                return False
+            verdict = await self._store.run(
+                _REWRITE,
+                (keys.topic(s.topic_id), keys.subscriptions(s.topic_id), page),
+                (
+                    s.id,
+                    f"{s.protocol}:{s.page}:{s.seat}",
+                    s.seat,
+                    old,
+                    _dump(body),
+                    secrets.token_hex(8),
+                ),
+            )
+        return True if verdict else None
 
     async def remove(self, subscription: Subscription) -> bool:
         """Remove and free the seat; False if it is gone already."""
@@ -223,6 +287,19 @@ class Roster:
         )
         return total, [(m[:32].decode(), m[32:].decode()) for m in members], members
 
+    async def rank_in_topic(self, topic_id: str, identifier: str) -> int | None:
+        """How many of the topic's subscriptions are older than this one; None if it is gone."""
+        order = self._keys.order(topic_id)
+        found: int | None = await self._store.call("ZRANK", order, identifier, repeatable=True)
+        return found
+
+    async def rank_in_project(self, project_id: str, topic_id: str, identifier: str) -> int | None:
+        """How many of the project's subscriptions stand before this one; None if it is gone."""
+        index = self._keys.project_subscriptions(project_id)
+        member = topic_id + identifier
+        found: int | None = await self._store.call("ZRANK", index, member, repeatable=True)
+        return found
+
     async def forget_members(self, project_id: str, members: Iterable[bytes]) -> None:
         """Take entries without a record out of the project's index."""
         index = self._keys.project_subscriptions(project_id)
@@ -233,7 +310,7 @@ class Roster:
     ) -> Subscription:
         """Read a seat's value."""
         status, first, created, body = value.split(b" ", 3)
-        identifier, endpoint, remark, extension = json.loads(body)
+        identifier, endpoint, remark, extension, *more = json.loads(body)
         if protocol in self._secret_endpoints:
             endpoint = self._vault.decrypt(endpoint, f"endpoint:{identifier}")
         if extension is None:
@@ -253,6 +330,9 @@ class Roster:
             remark=remark,
             extension=opened,
             created_ms=int(created),
+            filters=tuple(FilterPolicy(name, tuple(values)) for name, *values in more[0])
+            if more
+            else (),
         )
 
     def _encode(self, protocol: str, identifier: str, wish: Wish) -> tuple[str, str, str]:
@@ -263,11 +343,7 @@ class Roster:
         if wish.extension:
             plain = json.dumps(wish.extension, separators=(",", ":"), ensure_ascii=False)
             extension = self._vault.encrypt(plain, f"extension:{identifier}")
-        body = json.dumps(
-            [identifier, endpoint, wish.remark, extension],
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+        body = _dump([identifier, endpoint, wish.remark, extension])
         return identifier, self._digest(protocol, wish.endpoint), body
 
     def _digest(self, protocol: str, endpoint: str) -> str:
@@ -299,3 +375,7 @@ class Roster:
         ]
         if known:
             await self._pending.apply_many(shard, known)
+
+
+def _dump(body: Sequence[Any]) -> str:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)

@@ -24,6 +24,7 @@ from engine.models import (
     Subscription,
     Throttled,
 )
+from engine.policy import protocols
 from engine.ports import Adapter, AddressRefused, Answer, TransportError
 from engine.registry import load_adapters
 from engine.testing import InstantTransport, MemoryOutbox, fake_ports
@@ -90,6 +91,13 @@ def build(protocol: str, **given: Any) -> Adapter[Any, Any]:
     return load_adapters(fake_ports(guard=AddressGuard(), **given))[protocol]
 
 
+async def check(
+    adapter: Adapter[Any, Any], protocol: str, endpoint: str, extension: Mapping[str, object]
+) -> None:
+    """As the engine does: the contract's rules first, then what the adapter narrows."""
+    await adapter.check(protocol, endpoint, protocols.check(protocol, endpoint, extension))
+
+
 def subscription(protocol: str) -> Subscription:
     """A subscription with the protocol's first good endpoint."""
     example = EXAMPLES[protocol]
@@ -138,7 +146,7 @@ async def test_good_endpoint_is_accepted(protocol: str) -> None:
     """With and without its extension."""
     adapter, example = build(protocol), EXAMPLES[protocol]
     for endpoint in example.good:
-        await adapter.check(protocol, endpoint, example.extension)
+        await check(adapter, protocol, endpoint, example.extension)
 
 
 @every_protocol
@@ -147,7 +155,7 @@ async def test_bad_endpoint_gets_the_contracts_code(protocol: str) -> None:
     adapter, example = build(protocol), EXAMPLES[protocol]
     for endpoint, code in example.bad.items():
         with pytest.raises(Refused) as refused:
-            await adapter.check(protocol, endpoint, example.extension)
+            await check(adapter, protocol, endpoint, example.extension)
         assert refused.value.code == code
 
 
@@ -158,7 +166,7 @@ async def test_hostile_endpoint_is_refused(protocol: str) -> None:
     endings = (example.good[0] + ending for ending in HOSTILE_ENDINGS)
     for endpoint in (*HOSTILE_ENDPOINTS, *endings):
         with pytest.raises(Refused) as refused:
-            await adapter.check(protocol, endpoint, example.extension)
+            await check(adapter, protocol, endpoint, example.extension)
         assert refused.value.code in CATALOG
         assert len(str(refused.value)) < 400
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from adapters.sms import SmsAdapter, count_parts
-from engine.errors import Refused
 from engine.models import Delivered, Kind, Message, Rejected, Status, Subscription, Window
 from engine.testing import MemoryOutbox, fake_ports
 
@@ -35,34 +34,13 @@ MESSAGE = Message(
 LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 
 
-@pytest.mark.parametrize("number", ["13600000000", "+8613600000000", "+4900000000", "10086"])
-async def test_number_is_accepted(number: str) -> None:
-    """With a country code, or plain national digits."""
-    await SmsAdapter(fake_ports()).check("sms", number, {})
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        "",
-        "+",
-        "1",
-        "+0123456",
-        "136 0000 0000",
-        "136-0000",
-        "\uff11\uff13" + "6" * 9,
-        "a" * 11,
-        "++8613600000000",
-        "13600000000\n",
-        "1" * 16,
-        "http://8.8.8.8/",
-        "+86(136)00",
-    ],
-)
-async def test_anything_else_is_refused(number: str) -> None:
-    """A number that no carrier could read."""
-    with pytest.raises(Refused, match=r"SMN\.0012"):
-        await SmsAdapter(fake_ports()).check("sms", number, {})
+async def test_an_invitation_without_a_link_is_its_text() -> None:
+    """The text holds the code by which the subscriber confirms."""
+    outbox = MemoryOutbox()
+    adapter = SmsAdapter(fake_ports(outbox=outbox))
+    invitation = replace(MESSAGE, kind=Kind.CONFIRMATION, content={"default": "123456 is it"})
+    await adapter.send(adapter.render(invitation, "sms"), adapter.prepare(SUBSCRIPTION))
+    assert outbox.entries[0][2]["text"] == "123456 is it"
 
 
 async def test_what_would_be_sent_is_in_the_outbox() -> None:

@@ -137,7 +137,8 @@ async def test_a_subscription_is_listed_as_the_contract_has_it(client: Client) -
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"subscriptions": [{"protocol": "http"}]}, "SMN.0043"),
+        ({"subscriptions": ["http"]}, "SMN.0043"),
+        ({"subscriptions": [{"protocol": "http"}] * 51}, "SMN.0043"),
         ({"protocol": 1, "endpoint": "x"}, "SMN.0011"),
         ({"protocol": "http", "endpoint": None}, "SMN.0012"),
         ({"protocol": "http", "endpoint": "http://a\r\nb"}, "SMN.0012"),
@@ -151,7 +152,7 @@ async def test_a_subscription_is_listed_as_the_contract_has_it(client: Client) -
 async def test_bad_subscriptions_answer_their_code(
     client: Client, engine: FakeEngine, body: dict[str, Any], code: str
 ) -> None:
-    """Wrong types and control characters; a batch is refused with a sentence."""
+    """Wrong types, control characters, and more than 50 at once."""
     answer = await client.call("POST", TOPIC_SUBSCRIPTIONS, body)
     assert (answer.status, answer.json["code"]) == (400, code)
     assert not engine.subscriptions.known

@@ -1,0 +1,123 @@
+"""How an endpoint agrees: invitations with a link or a code, farewells, and their limits."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.errors import Refused
+from engine.models import Kind, Window
+from engine.pipeline.accept import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.links import LinkMaker
+    from engine.models import Subscription, Topic
+    from engine.pipeline.accept import Publisher
+    from engine.ports import Adapter, Clock
+    from engine.store.codes import Codes
+    from engine.store.limiter import Limiter
+
+log = logging.getLogger(__name__)
+
+LINK_SECONDS: Final = 48 * 3600
+"""Life of a link or code that confirms (SMN "Adding a Subscription")."""
+
+_LIMIT: Final = "confirmation"
+_GUESSES: Final = "verification_code"
+# 48 hours of guessing find one code in 2,000 sent; a person mistypes a few times.
+_GUESS_WINDOWS: Final = (Window(10, 3600, 3600),)
+
+
+class Invitations:
+    """Writes to endpoints that have not agreed yet, or do not any more."""
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        limiter: Limiter,
+        codes: Codes,
+        links: LinkMaker,
+        adapters: Mapping[str, Adapter[Any, Any]],
+        clock: Clock,
+    ) -> None:
+        self._publisher = publisher
+        self._limiter = limiter
+        self._codes = codes
+        self._links = links
+        self._adapters = adapters
+        self._clock = clock
+
+    async def invite(self, topic: Topic, subscription: Subscription) -> None:
+        """Send the confirmation message, unless flow control suppresses it."""
+        until_ms = await self._limiter.take(_LIMIT, _subject(subscription), self._of(subscription))
+        if until_ms:
+            log.warning(
+                "confirmation.suppressed",
+                extra={"subscription": subscription.id, "until_ms": until_ms},
+            )
+            return
+        link = None
+        if subscription.extension.get("verification_code_enabled"):
+            text = await self._coded(topic, subscription)
+        else:
+            link = self.link(subscription)
+            text = (
+                f"You are invited to subscribe to the topic {topic.urn}."
+                f" To confirm, open this link within 48 hours: {link}"
+            )
+        await self._publisher.address(
+            topic, subscription, Kind.CONFIRMATION, Draft({"default": text}), link=link
+        )
+
+    async def part(self, topic: Topic, subscription: Subscription, link: str) -> None:
+        """Tell who has left, and how to come back."""
+        text = (
+            f"You no longer receive messages of the topic {topic.urn}."
+            f" To subscribe again, open this link within 48 hours: {link}"
+        )
+        await self._publisher.address(
+            topic, subscription, Kind.CANCELLATION, Draft({"default": text}), link=link
+        )
+
+    async def check_code(self, subscription: Subscription, code: str) -> None:
+        """Raise `Refused` unless the code is the one that was sent.
+
+        SMN.0022 wrong, expired or used up; APIGW.0308 after too many wrong ones.
+        """
+        until_ms = await self._limiter.take(_GUESSES, subscription.id, _GUESS_WINDOWS)
+        if until_ms:
+            wait_s = max((until_ms - self._clock.now_ms()) // 1000, 1)
+            raise Refused("APIGW.0308", "too many verification codes", retry_after=wait_s)
+        if not await self._codes.matches(subscription, code):
+            raise Refused("SMN.0022", "The verification code is wrong or has expired.")
+
+    async def settle(self, subscription: Subscription) -> None:
+        """Forget what was counted against an endpoint that has confirmed, and its code."""
+        await self._limiter.clear(_LIMIT, _subject(subscription), self._of(subscription))
+        if subscription.extension.get("verification_code_enabled"):
+            await self._limiter.clear(_GUESSES, subscription.id, _GUESS_WINDOWS)
+            await self._codes.drop(subscription)
+
+    def link(self, subscription: Subscription) -> str:
+        """The link that confirms, or subscribes again."""
+        expires_ms = self._clock.now_ms() + LINK_SECONDS * 1000
+        return self._links.confirm(subscription, expires_ms, subscription.topic_urn)
+
+    async def _coded(self, topic: Topic, subscription: Subscription) -> str:
+        """A new code, as the text that carries it: a message without a link is its text."""
+        code = f"{secrets.randbelow(1_000_000):06}"
+        await self._codes.put(subscription, code, life_ms=LINK_SECONDS * 1000)
+        name = topic.display_name or topic.name
+        return f"{code} is your code to confirm the subscription to {name}, for 48 hours."
+
+    def _of(self, subscription: Subscription) -> tuple[Window, ...]:
+        adapter = self._adapters.get(subscription.protocol)
+        return adapter.limits.confirmations if adapter else ()
+
+
+def _subject(subscription: Subscription) -> str:
+    return f"{subscription.protocol}\n{subscription.endpoint}"
