@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.control.filter_policies import FilterPolicies
 from engine.control.invitations import Invitations
+from engine.control.notify_policies import NotifyPolicies
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -35,6 +36,7 @@ from engine.store.delivery_log import DeliveryLog
 from engine.store.events import Events
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
+from engine.store.notify_records import NotifyRecords
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.roster import Roster
@@ -138,6 +140,9 @@ class Engine:
             settings=settings,
         )
         self.filter_policies = FilterPolicies(self.roster, self.subscriptions)
+        self.notify_policies = NotifyPolicies(
+            NotifyRecords(store, keys), self.topics, self.roster, self.adapters
+        )
 
     @classmethod
     @asynccontextmanager

@@ -86,6 +86,14 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyPolicy:
+    """Whom a topic's calls go to: subscription ids by the order of their round."""
+
+    id: str
+    polling: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message as it was accepted: immutable, stored once.
 

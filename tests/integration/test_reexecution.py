@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.app import Engine
-from engine.models import Status
+from engine.models import FilterPolicy, Status
 from engine.pipeline.accept import QUANTUM_PAGES
 from engine.pipeline.plan import plan_call
 from engine.store.connection import Script
@@ -90,6 +90,21 @@ async def _confirm(world: World) -> None:
     assert await engine.roster.set_status(found, Status.CONFIRMED)
 
 
+async def _remark(world: World) -> None:
+    await world.engine.subscriptions.update(world.ids["good"], remark="another")
+
+
+async def _filter(world: World) -> None:
+    policies = [FilterPolicy("alarm", ("os",))]
+    await world.engine.filter_policies.create(world.ids["good"], policies)
+
+
+async def _unfilter(world: World) -> None:
+    await _filter(world)
+    await world.engine.filter_policies.clear(world.ids["good"])
+    world.calls[:-1] = []
+
+
 async def _create_topic(world: World) -> None:
     await world.engine.create_topic("another")
 
@@ -129,6 +144,9 @@ Operation = Callable[[World], Awaitable[None]]
         _remove,
         _remove_all,
         _confirm,
+        _remark,
+        _filter,
+        _unfilter,
         _create_topic,
         _find_topic,
         _delete_topic,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.app import Engine
-from engine.models import PAGE_SEATS, Status, Subscription, Topic
+from engine.models import PAGE_SEATS, FilterPolicy, Status, Subscription, Topic
 from engine.store.roster import QuotaExceeded, TopicGone, Wish
 from tests.engines import snapshot
 
@@ -168,14 +168,47 @@ async def test_every_change_shows_in_the_pages_version(engine: Engine, topic: To
     await look()
     await engine.roster.set_status(first, Status.CONFIRMED)
     await look()
+    await engine.roster.set_remark(first, "changed")
+    await look()
+    await engine.roster.set_remark(first, "changed")
+    await look()
     await engine.roster.remove(second)
     await look()
     await _seat(engine, topic, "http://example.com/more")
     await look()
     await _seat(engine, topic, "http://example.com/more")
     await look()
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert None not in seen
+
+
+async def test_changes_of_one_seat_do_not_undo_each_other(engine: Engine, topic: Topic) -> None:
+    """Remark, policies and status may change at once; each change is there at the end."""
+    (known,) = await _seat(engine, topic, "http://example.com/", status=Status.UNCONFIRMED)
+    policies = (FilterPolicy("alarm", ("os", "disk")),)
+    await asyncio.gather(
+        *(engine.roster.set_remark(known, f"number {number}") for number in range(10)),
+        engine.roster.set_filters(known, policies),
+        engine.roster.set_status(known, Status.CONFIRMED),
+    )
+    found = await engine.roster.find(topic.id, topic.urn, known.id)
+    assert found is not None
+    assert found.remark.startswith("number ")
+    assert (found.filters, found.status) == (policies, Status.CONFIRMED)
+
+
+async def test_only_the_first_policies_are_fresh(engine: Engine, topic: Topic) -> None:
+    """Where there are some, they stay; who is gone has none."""
+    (known,) = await _seat(engine, topic, "http://example.com/")
+    first, second = [FilterPolicy("a", ("x",))], [FilterPolicy("b", ("y",))]
+    assert await engine.roster.set_filters(known, first, fresh=True)
+    assert await engine.roster.set_filters(known, second, fresh=True) is False
+    found = await engine.roster.find(topic.id, topic.urn, known.id)
+    assert found is not None
+    assert found.filters == tuple(first)
+    await engine.roster.remove(known)
+    assert await engine.roster.set_filters(known, second) is None
+    assert not await engine.roster.set_remark(known, "late")
 
 
 async def test_the_quota_is_kept(engine: Engine, topic: Topic) -> None:

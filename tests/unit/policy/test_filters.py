@@ -31,7 +31,10 @@ EVERYBODY = attribute("smn_protocol", "email", "http")
         ([attribute(COMPANY, "group_c"), attribute(POSITION, "admin")], False, True, False),
         ([attribute(COMPANY, "group_b"), attribute(POSITION, "finance")], True, False, False),
         (
-            [attribute(COMPANY, "group_a", "group_b", "group_c"), attribute(POSITION, "dev", "ops")],
+            [
+                attribute(COMPANY, "group_a", "group_b", "group_c"),
+                attribute(POSITION, "dev", "ops"),
+            ],
             True,
             True,
             False,
@@ -43,9 +46,7 @@ EVERYBODY = attribute("smn_protocol", "email", "http")
         ([EVERYBODY, attribute(COMPANY, "group_a")], True, False, False),
     ],
 )
-def test_the_vendors_table(
-    attributes: list[Attribute], a: bool, b: bool, without: bool
-) -> None:
+def test_the_vendors_table(attributes: list[Attribute], a: bool, b: bool, without: bool) -> None:
     """Each attribute of the message must be met (SMN "Using a Subscription Filter Policy")."""
     asked = demands(attributes)
     found = [matches(asked, compiled(policies)) for policies in (A, B, [])]
@@ -55,7 +56,7 @@ def test_the_vendors_table(
 def test_only_the_protocol_attribute_names_protocols() -> None:
     """Without it a message is for all."""
     assert protocols([attribute(COMPANY, "sms")]) is None
-    assert protocols([attribute(COMPANY, "sms"), EVERYBODY]) == {"email", "http"}
+    assert protocols([attribute(COMPANY, "sms"), EVERYBODY]) == frozenset({"email", "http"})
 
 
 def test_what_the_contract_allows_is_accepted() -> None:

@@ -137,7 +137,9 @@ def test_members_of_other_protocols_are_not_kept(protocol: str) -> None:
     endpoint, extension = GOOD[protocol]
     others = {"client_secret": "x", "verification_code_enabled": True, "header": {"a": "b"}}
     kept = check(protocol, endpoint, {"client_id": "x"} | others | extension)
-    allowed = set(extension) | ({"verification_code_enabled"} if protocol == "callnotify" else set())
+    allowed = set(extension) | (
+        {"verification_code_enabled"} if protocol == "callnotify" else set()
+    )
     assert set(kept) <= allowed
 
 
