@@ -39,6 +39,8 @@ _TYPES: Final[Mapping[Kind, str]] = {
     Kind.CONFIRMATION: "SubscriptionConfirmation",
     Kind.CANCELLATION: "UnsubscribeConfirmation",
     Kind.DETECTION: "Detection",
+    Kind.USER_CONFIRMATION: "HttpSubscriptionUserConfirm",
+    Kind.USER_CANCELLATION: "HttpSubscriptionUserUnsubscribe",
 }
 # A wait that an endpoint asks for is kept within reason: not at once again, not beyond the
 # longest time to live.
@@ -63,7 +65,19 @@ _TEXTS: Final[Mapping[Kind, Mapping[str, str]]] = {
         "en": _FAREWELL,
         "zh": "您已取消订阅主题 {urn}。如需重新订阅,请在48小时内访问 subscribe_url。",
     },
+    Kind.USER_CONFIRMATION: {
+        "en": "To receive messages as the subscription user {name},"
+        " open subscribe_url within 48 hours.",
+        "zh": "如需作为订阅用户 {name} 接收消息,请在48小时内访问 subscribe_url。",
+    },
+    Kind.USER_CANCELLATION: {
+        "en": "You receive messages as the subscription user {name}."
+        " To leave, open unsubscribe_url.",
+        "zh": "您已成为订阅用户 {name}。如需取消,请访问 unsubscribe_url。",
+    },
 }
+# To subscription users, whom no topic invites: their messages name none.
+_USERS: Final = {Kind.USER_CONFIRMATION, Kind.USER_CANCELLATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +149,20 @@ class WebhookAdapter:
             "signature_version": "v1",
             "signing_cert_url": self._signer.certificate_url,
         }
+        if kind is Kind.USER_CANCELLATION:
+            fields["unsubscribe_url"] = message.link or ""
         body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {
+            "Content-Type": "application/json;charset=UTF-8",
+            "X-SMN-MESSAGE-TYPE": signed["type"],
+            "X-SMN-MESSAGE-ID": message.id,
+        }
+        if kind not in _USERS:
+            headers["X-SMN-TOPIC-URN"] = message.topic_urn
         return Content(
             prefix=body[:-1] + b',"unsubscribe_url":"' if linked else body,
             suffix=b'"}' if linked else b"",
-            headers={
-                "Content-Type": "application/json;charset=UTF-8",
-                "X-SMN-MESSAGE-TYPE": signed["type"],
-                "X-SMN-MESSAGE-ID": message.id,
-                "X-SMN-TOPIC-URN": message.topic_urn,
-            },
+            headers=headers,
             linked=linked,
             named=kind is Kind.CANCELLATION,
         )
@@ -178,15 +196,17 @@ class WebhookAdapter:
         kind = message.kind
         fields = {
             "type": _TYPES[kind],
-            "topic_urn": message.topic_urn,
             "message_id": message.id,
             "timestamp": _timestamp(message.created_ms),
         }
+        if kind not in _USERS:
+            fields["topic_urn"] = message.topic_urn
         if kind in _TEXTS:
             texts = _TEXTS[kind]
             text = texts["zh" if message.locale.lower().startswith("zh") else "en"]
-            fields["message"] = text.format(urn=message.topic_urn)
-            fields["subscribe_url"] = message.link or ""
+            fields["message"] = text.format(urn=message.topic_urn, name=message.topic_name)
+            if kind is not Kind.USER_CANCELLATION:
+                fields["subscribe_url"] = message.link or ""
         else:
             fields["message"] = message.text(protocol)
             if message.subject:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.control.filter_policies import FilterPolicies
 from engine.control.invitations import Invitations
 from engine.control.notify_policies import NotifyPolicies
+from engine.control.subscription_users import SubscriptionUsers
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -41,6 +42,7 @@ from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.roster import Roster
 from engine.store.topic_records import TopicRecords
+from engine.store.user_records import UserRecords
 from engine.transport import AiohttpTransport
 from engine.vault import Vault
 from engine.worker import Worker
@@ -140,6 +142,11 @@ class Engine:
             settings=settings,
         )
         self.filter_policies = FilterPolicies(self.roster, self.subscriptions)
+        self.subscription_users = SubscriptionUsers(
+            UserRecords(store, keys, records, self.roster, dataset.region),
+            self.subscriptions,
+            self.topics,
+        )
         self.notify_policies = NotifyPolicies(
             NotifyRecords(store, keys), self.topics, self.roster, self.adapters
         )

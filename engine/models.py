@@ -33,11 +33,32 @@ class Kind(StrEnum):
     CANCELLATION = "cancellation"
     DETECTION = "detection"
     DIRECT = "direct"
+    USER_CONFIRMATION = "user_confirmation"
+    """To an endpoint of a subscription user: the link by which it agrees, or returns."""
+    USER_CANCELLATION = "user_cancellation"
+    """To one that has agreed: the link by which it leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionUser:
+    """A recipient of an account, whose endpoints topics may take over.
+
+    They are kept as the subscriptions of a hidden topic of the user's own, whose project is the
+    account's domain and whose id is the user's: an endpoint agrees to the user as another does
+    to a topic, in the same way and by the same messages.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    protocols: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name."""
+    """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name.
+
+    ``user`` is set for the hidden topic of a subscription user.
+    """
 
     id: str
     urn: str
@@ -47,6 +68,7 @@ class Topic:
     enterprise_project_id: str
     created_ms: int
     updated_ms: int
+    user: SubscriptionUser | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import Refused
@@ -66,21 +67,33 @@ class Invitations:
         else:
             link = self.link(subscription)
             text = (
-                f"You are invited to subscribe to the topic {topic.urn}."
-                f" To confirm, open this link within 48 hours: {link}"
+                f"You are invited {_to(topic)}. To confirm, open this link within 48 hours: {link}"
             )
-        await self._publisher.address(
-            topic, subscription, Kind.CONFIRMATION, Draft({"default": text}), link=link
-        )
+        kind = Kind.USER_CONFIRMATION if topic.user else Kind.CONFIRMATION
+        await self._send(topic, subscription, kind, text, link)
 
     async def part(self, topic: Topic, subscription: Subscription, link: str) -> None:
         """Tell who has left, and how to come back."""
         text = (
-            f"You no longer receive messages of the topic {topic.urn}."
-            f" To subscribe again, open this link within 48 hours: {link}"
+            f"You have left. If you want {_to(topic)} again, open this link within 48 hours: {link}"
         )
+        kind = Kind.USER_CONFIRMATION if topic.user else Kind.CANCELLATION
+        await self._send(topic, subscription, kind, text, link)
+
+    async def welcome(self, topic: Topic, subscription: Subscription) -> None:
+        """Tell a subscription user that has agreed how to leave, whenever it likes to."""
+        if topic.user:
+            link = self._links.unsubscribe(subscription)
+            text = f"You have agreed {_to(topic)}. To leave, open this link: {link}"
+            await self._send(topic, subscription, Kind.USER_CANCELLATION, text, link)
+
+    async def _send(
+        self, topic: Topic, subscription: Subscription, kind: Kind, text: str, link: str | None
+    ) -> None:
+        if topic.user:
+            topic = replace(topic, name=topic.user.name, display_name=topic.user.name)
         await self._publisher.address(
-            topic, subscription, Kind.CANCELLATION, Draft({"default": text}), link=link
+            topic, subscription, kind, Draft({"default": text}), link=link
         )
 
     async def check_code(self, subscription: Subscription, code: str) -> None:
@@ -111,12 +124,18 @@ class Invitations:
         """A new code, as the text that carries it: a message without a link is its text."""
         code = f"{secrets.randbelow(1_000_000):06}"
         await self._codes.put(subscription, code, life_ms=LINK_SECONDS * 1000)
-        name = topic.display_name or topic.name
-        return f"{code} is your code to confirm the subscription to {name}, for 48 hours."
+        return f"{code} is your code, for 48 hours, if you want {_to(topic)}."
 
     def _of(self, subscription: Subscription) -> tuple[Window, ...]:
         adapter = self._adapters.get(subscription.protocol)
         return adapter.limits.confirmations if adapter else ()
+
+
+def _to(topic: Topic) -> str:
+    """What an endpoint is asked to agree to."""
+    if topic.user:
+        return f"to receive messages as the subscription user {topic.user.name}"
+    return f"to subscribe to the topic {topic.display_name or topic.urn}"
 
 
 def _subject(subscription: Subscription) -> str:

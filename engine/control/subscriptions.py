@@ -124,12 +124,16 @@ class Subscriptions:
             return [results[0]]
         topic = await self._topics.get(topic_urn)
         for protocol, numbered in wishes.items():
-            needs_link = self._adapter(protocol).limits.confirm and not confirmed
-            status = Status.UNCONFIRMED if needs_link else Status.CONFIRMED
+            status = Status.CONFIRMED if confirmed else self.first_status(protocol)
             added = await self.admit(topic, protocol, [wish for _, wish in numbered], status)
             for (position, _), result in zip(numbered, added, strict=True):
                 results[position] = result
         return [result for result in results if result is not None]
+
+    def first_status(self, protocol: str) -> Status:
+        """What a new one of the protocol has: those that need no confirmation are confirmed."""
+        needs = self._adapter(protocol).limits.confirm
+        return Status.UNCONFIRMED if needs else Status.CONFIRMED
 
     async def admit(
         self, topic: Topic, protocol: str, wishes: Sequence[Wish], status: Status
@@ -137,8 +141,11 @@ class Subscriptions:
         """Seat checked wishes with a status; unconfirmed ones are invited.
 
         One that is known and not confirmed takes the status: a cancelled one goes back to the
-        start, and the operator's own word confirms.
+        start, and the operator's own word confirms. Codes: those of `add`, SMN.0007 in place
+        of a result.
         """
+        if protocol not in self._adapters:
+            return [Refused("SMN.0011")] * len(wishes)
         seated = await self._seat(topic, protocol, wishes, status)
         found = await self._roster.read_many(topic.id, topic.urn, [seat.id for seat in seated])
         results: list[Added | Refused] = []
@@ -228,12 +235,9 @@ class Subscriptions:
         """
         if remark is not None:
             check_remark(remark)
-        _, subscription = await self.find(urn)
+        topic, subscription = await self.find(urn)
         if verification_code is not None:
-            await self._invitations.check_code(subscription, verification_code)
-            if not await self._roster.set_status(subscription, Status.CONFIRMED):
-                raise Refused("SMN.0013")
-            await self._invitations.settle(subscription)
+            await self.confirm_by_code(topic, subscription, verification_code)
         if remark is not None and not await self._roster.set_remark(subscription, remark):
             raise Refused("SMN.0013")
 
@@ -250,12 +254,15 @@ class Subscriptions:
         if topic is None or (topic_urn and topic_urn != topic.urn):
             raise Refused("SMN.0022")
         subscription = await self._roster.find(topic.id, topic.urn, claims.subscription_id)
-        if subscription is None or not await self._roster.set_status(
-            subscription, Status.CONFIRMED
-        ):
+        if subscription is None:
             raise Refused("SMN.0022", "The subscription is gone.")
-        await self._invitations.settle(subscription)
+        await self._confirm(topic, subscription)
         return subscription
+
+    async def confirm_by_code(self, topic: Topic, subscription: Subscription, code: str) -> None:
+        """Confirm by a code that was sent; codes SMN.0022, APIGW.0308 too many."""
+        await self._invitations.check_code(subscription, code)
+        await self._confirm(topic, subscription)
 
     async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
         """Cancel by the link in a message; returns the link to subscribe again.
@@ -276,6 +283,13 @@ class Subscriptions:
         if subscription.status is Status.CONFIRMED:
             await self._invitations.part(topic, subscription, link)
         return link
+
+    async def _confirm(self, topic: Topic, subscription: Subscription) -> None:
+        if not await self._roster.set_status(subscription, Status.CONFIRMED):
+            raise Refused("SMN.0022", "The subscription is gone.")
+        await self._invitations.settle(subscription)
+        if subscription.status is not Status.CONFIRMED:
+            await self._invitations.welcome(topic, subscription)
 
     def _adapter(self, protocol: str) -> Adapter[Any, Any]:
         adapter = self._adapters.get(protocol)

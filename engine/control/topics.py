@@ -62,7 +62,7 @@ class Topics:
         """Codes: SMN.0005 malformed URN, SMN.0006 unknown."""
         topic_id = await self._records.find(parse_topic(urn))
         topic = await self._records.read(topic_id) if topic_id else None
-        if topic is None or topic.urn != urn:
+        if topic is None or topic.urn != urn or topic.user is not None:
             raise Refused("SMN.0006")
         return topic
 

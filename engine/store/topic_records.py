@@ -8,9 +8,10 @@ and any worker's sweep finishes the job (`Pending`).
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from engine.models import Listing, Topic
+from engine.models import Listing, SubscriptionUser, Topic
 from engine.store.scripts import script
 from engine.urns import TopicUrn
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 _CREATE = script(__file__, "topic_create")
 _UPDATE = script(__file__, "topic_update")
 _DELETE = script(__file__, "topic_delete")
-_FIELDS = ("urn", "name", "project", "display", "enterprise", "created", "updated", "gone")
+_USER = ("user", "user:groups", "user:protocols")
+_FIELDS = ("urn", "name", "project", "display", "enterprise", "created", "updated", "gone", *_USER)
 
 
 class TopicRecords:
@@ -52,7 +54,13 @@ class TopicRecords:
         return _topic(topic_id, values)
 
     async def create(
-        self, urn: TopicUrn, *, display_name: str, enterprise_project_id: str, quota: int
+        self,
+        urn: TopicUrn,
+        *,
+        display_name: str,
+        enterprise_project_id: str,
+        quota: int,
+        user: SubscriptionUser | None = None,
     ) -> tuple[str, bool] | None:
         """Create or find; the id and whether it is new, or None if the quota is used up.
 
@@ -75,6 +83,7 @@ class TopicRecords:
                 display_name,
                 enterprise_project_id,
                 "1" if used < quota else "0",
+                *(_fields(user) if user else ()),
             ),
         )
         if not found:
@@ -88,6 +97,10 @@ class TopicRecords:
         return bool(
             await self._store.run(_UPDATE, (self._keys.topic(topic_id),), ("display", display_name))
         )
+
+    async def describe(self, topic_id: str, user: SubscriptionUser) -> bool:
+        """Change what a subscription user is called; False if it is gone."""
+        return bool(await self._store.run(_UPDATE, (self._keys.topic(topic_id),), _fields(user)))
 
     async def delete(self, urn: TopicUrn, topic_id: str) -> bool:
         """Put up the tombstone and take the topic out of the index; False if it is unknown."""
@@ -132,7 +145,7 @@ class TopicRecords:
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
-    urn, name, project, display, enterprise, created, updated, gone = values
+    urn, name, project, display, enterprise, created, updated, gone, *user = values
     if gone is not None or urn is None:
         return None
     return Topic(
@@ -144,4 +157,22 @@ def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
         enterprise_project_id=(enterprise or b"").decode(),
         created_ms=int(created or 0),
         updated_ms=int(updated or 0),
+        user=_user(user),
     )
+
+
+def _user(values: Sequence[bytes | None]) -> SubscriptionUser | None:
+    name, groups, protocols = values
+    if name is None:
+        return None
+    return SubscriptionUser(
+        name.decode(),
+        tuple(json.loads(groups or b"[]")),
+        tuple((protocols or b"").decode().split()),
+    )
+
+
+def _fields(user: SubscriptionUser) -> tuple[str, ...]:
+    groups = json.dumps(user.groups, ensure_ascii=False)
+    values = (user.name, groups, " ".join(user.protocols))
+    return tuple(part for pair in zip(_USER, values, strict=True) for part in pair)

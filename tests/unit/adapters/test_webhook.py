@@ -54,6 +54,8 @@ MESSAGE = Message(
 LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 INVITATION = replace(MESSAGE, kind=Kind.CONFIRMATION, link=LINK, subject=None)
 FAREWELL = replace(INVITATION, kind=Kind.CANCELLATION)
+USER_INVITATION = replace(INVITATION, kind=Kind.USER_CONFIRMATION, topic_name="ops")
+USER_WELCOME = replace(USER_INVITATION, kind=Kind.USER_CANCELLATION)
 
 
 async def sent(
@@ -159,6 +161,34 @@ async def test_confirmations_have_the_contracts_fields(message: Message, kind: s
     assert "48" in body["message"]
 
 
+@pytest.mark.parametrize(
+    ("message", "kind", "link"),
+    [
+        (USER_INVITATION, "HttpSubscriptionUserConfirm", "subscribe_url"),
+        (USER_WELCOME, "HttpSubscriptionUserUnsubscribe", "unsubscribe_url"),
+    ],
+)
+async def test_subscription_users_are_told_of_no_topic(
+    message: Message, kind: str, link: str
+) -> None:
+    """The same bodies without the topic, with the link by which they agree or leave."""
+    request, body = await sent(message)
+    assert set(body) == {
+        "type",
+        "signature",
+        "message_id",
+        "signature_version",
+        "message",
+        link,
+        "signing_cert_url",
+        "timestamp",
+    }
+    assert body["type"] == request.headers["X-SMN-MESSAGE-TYPE"] == kind
+    assert body[link] == LINK
+    assert "ops" in body["message"]
+    assert "X-SMN-TOPIC-URN" not in request.headers
+
+
 async def test_subscription_is_named_only_after_it_was_confirmed() -> None:
     """An invitation does not give the URN away; a farewell does."""
     request, _ = await sent(INVITATION)
@@ -240,6 +270,8 @@ SIGNED = {
     ),
 }
 SIGNED["UnsubscribeConfirmation"] = SIGNED["SubscriptionConfirmation"]
+SIGNED["HttpSubscriptionUserConfirm"] = ("message", "message_id", "subscribe_url", "timestamp", "type")
+SIGNED["HttpSubscriptionUserUnsubscribe"] = ("message", "message_id", "timestamp", "type")
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +288,8 @@ def certificate() -> tuple[bytes, bytes, str]:
         replace(MESSAGE, content={"default": '中文\n\t"\\ 🙂\x01'}),
         INVITATION,
         FAREWELL,
+        USER_INVITATION,
+        USER_WELCOME,
     ],
 )
 async def test_receiver_verifies_with_the_certificate_alone(

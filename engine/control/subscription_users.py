@@ -1,0 +1,214 @@
+"""Subscription users: an account's own recipients, whose endpoints topics take over."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import Refused
+from engine.models import Listing, Status, SubscriptionUser
+from engine.store.roster import Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from engine.control.subscriptions import Added, Request, Subscriptions
+    from engine.control.topics import Topics
+    from engine.models import Subscription, Topic
+    from engine.store.user_records import UserRecords
+
+MAX_USERS: Final = 10_000
+"""The contract publishes no number; a list that is filtered is read through."""
+_NAME_LENGTH: Final = 64
+_GROUPS: Final = 10
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Chinese and English letters, digits, and underscores inside, one at a time.
+_GROUP: Final = re.compile(
+    r"(?!_)(?!.*_$)(?!.*__)[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]{1,32}"
+)
+_CHUNK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A subscription user with its endpoints by protocol."""
+
+    topic: Topic
+    endpoints: Mapping[str, Subscription]
+
+    @property
+    def described(self) -> SubscriptionUser:
+        """Its name, groups and protocols."""
+        return self.topic.user or SubscriptionUser("", (), ())
+
+    @property
+    def status(self) -> Status:
+        """Unconfirmed while any endpoint is, else confirmed if any is, else cancelled."""
+        found = {endpoint.status for endpoint in self.endpoints.values()}
+        for status in (Status.UNCONFIRMED, Status.CONFIRMED):
+            if status in found:
+                return status
+        return Status.CANCELLED
+
+
+class SubscriptionUsers:
+    """Users of all domains; every method raises `Refused` with the contract's code."""
+
+    def __init__(self, records: UserRecords, subscriptions: Subscriptions, topics: Topics) -> None:
+        self._records = records
+        self._subscriptions = subscriptions
+        self._topics = topics
+
+    async def create(
+        self, domain_id: str, name: str, groups: Sequence[str], requests: Sequence[Request]
+    ) -> str:
+        """Make a user with one endpoint a protocol, and invite them; returns its id.
+
+        Codes: SMN.0002 name, SMN.0043 groups or no endpoint, those of an endpoint as for
+        subscriptions, SMN.0078 quota.
+        """
+        _check_name(name)
+        _check_groups(groups)
+        if not requests:
+            raise Refused("SMN.0043", "A subscription user has at least one endpoint.")
+        wishes: list[tuple[str, Wish]] = []
+        for one in requests:
+            kept = await self._subscriptions.check(one.protocol, one.endpoint, one.extension)
+            wishes.append((one.protocol, Wish(one.endpoint, extension=kept)))
+        user = SubscriptionUser(name, tuple(groups), tuple(protocol for protocol, _ in wishes))
+        topic = await self._records.create(domain_id, user, quota=MAX_USERS)
+        if topic is None:
+            raise Refused("SMN.0078")
+        for protocol, wish in wishes:
+            status = self._subscriptions.first_status(protocol)
+            await self._subscriptions.admit(topic, protocol, [wish], status)
+        return topic.id
+
+    async def list(
+        self,
+        domain_id: str,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        wanted: Callable[[User], bool] | None = None,
+    ) -> Listing[User]:
+        """A domain's users, newest first; those that are wanted are found by reading through."""
+        if wanted is None:
+            return await self._page(domain_id, offset, limit)
+        found: list[User] = []
+        matches = start = 0
+        while True:
+            page = await self._page(domain_id, start, _CHUNK)
+            for user in page.items:
+                if wanted(user):
+                    if offset <= matches < offset + limit:
+                        found.append(user)
+                    matches += 1
+            # What is gone has been taken out of the index, and the rest has moved up.
+            start += len(page.items)
+            if start >= page.total:
+                return Listing(tuple(found), matches)
+
+    async def update(
+        self,
+        domain_id: str,
+        user_id: str,
+        *,
+        name: str | None = None,
+        groups: Sequence[str] | None = None,
+        verification_code: str | None = None,
+    ) -> None:
+        """Change name and groups, confirm by a code; what is None stays.
+
+        Codes: SMN.0013 unknown, SMN.0002 name, SMN.0043 groups, SMN.0022 code, APIGW.0308.
+        """
+        if name is not None:
+            _check_name(name)
+        if groups is not None:
+            _check_groups(groups)
+        user = await self._get(domain_id, user_id)
+        if verification_code is not None:
+            await self._confirm(user, verification_code)
+        if name is None and groups is None:
+            return
+        described = user.described
+        changed = replace(
+            described,
+            name=described.name if name is None else name,
+            groups=described.groups if groups is None else tuple(groups),
+        )
+        if not await self._records.describe(user_id, changed):
+            raise _unknown()
+
+    async def delete(self, domain_id: str, user_id: str) -> None:
+        """Remove with all endpoints; what topics took over from it stays. Code: SMN.0013."""
+        user = await self._get(domain_id, user_id)
+        if not await self._records.delete(user.topic):
+            raise _unknown()
+
+    async def subscribe(
+        self, domain_id: str, topic_urn: str, user_ids: Sequence[str]
+    ) -> Sequence[Added | Refused]:
+        """Subscribe all endpoints of these users to a topic, each with the status it has.
+
+        One result for each endpoint, in order, and one for a user that is unknown.
+        """
+        topic = await self._topics.get(topic_urn)
+        results: list[Added | Refused] = []
+        for user_id in user_ids:
+            try:
+                user = await self._get(domain_id, user_id)
+            except Refused as refused:
+                results.append(refused)
+                continue
+            for protocol, known in user.endpoints.items():
+                wish = Wish(known.endpoint, extension=known.extension)
+                results += await self._subscriptions.admit(topic, protocol, [wish], known.status)
+        return results
+
+    async def _confirm(self, user: User, code: str) -> None:
+        """Confirm the endpoint that was sent this code."""
+        refused = Refused("SMN.0022", "Nobody waits for a code.")
+        for endpoint in user.endpoints.values():
+            if endpoint.extension.get("verification_code_enabled"):
+                try:
+                    await self._subscriptions.confirm_by_code(user.topic, endpoint, code)
+                except Refused as error:
+                    refused = error
+                else:
+                    return
+        raise refused
+
+    async def _get(self, domain_id: str, user_id: str) -> User:
+        known = re.fullmatch("[0-9a-f]{32}", user_id)
+        topic = await self._records.find(domain_id, user_id) if known else None
+        if topic is None:
+            raise _unknown()
+        (endpoints,) = await self._records.endpoints([topic])
+        return User(topic, endpoints)
+
+    async def _page(self, domain_id: str, offset: int, limit: int) -> Listing[User]:
+        page = await self._records.page(domain_id, offset, limit)
+        read = await self._records.endpoints(page.items)
+        users = tuple(User(*pair) for pair in zip(page.items, read, strict=True))
+        return Listing(users, page.total)
+
+
+def _unknown() -> Refused:
+    return Refused("SMN.0013", "There is no such subscription user.")
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= _NAME_LENGTH or _CONTROL.search(name):
+        raise Refused("SMN.0002", f"It has 1 to {_NAME_LENGTH} printable characters.")
+
+
+def _check_groups(groups: Sequence[str]) -> None:
+    if len(groups) > _GROUPS or len(set(groups)) != len(groups):
+        raise Refused("SMN.0043", f"A subscription user is in at most {_GROUPS} different groups.")
+    if not all(_GROUP.fullmatch(group) for group in groups):
+        raise Refused(
+            "SMN.0043",
+            "A group has 1 to 32 Chinese or English letters, digits and single inner underscores.",
+        )
