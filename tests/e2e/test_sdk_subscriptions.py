@@ -75,9 +75,7 @@ def test_subscriptions_are_added_together_and_changed(sdk: smn.SmnClient, topic:
 
     def change(**members: str) -> smn.UpdateSubscriptionRequest:
         body = smn.UpdateSubscriptionRequestBody(**members)
-        return smn.UpdateSubscriptionRequest(
-            topic_urn=topic, subscription_urn=first, body=body
-        )
+        return smn.UpdateSubscriptionRequest(topic_urn=topic, subscription_urn=first, body=body)
 
     assert sdk.update_subscription(change(remark="运维")).subscription_urn == first
     assert listed(sdk, topic)[first].remark == "运维"

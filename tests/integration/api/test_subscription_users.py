@@ -138,7 +138,9 @@ async def test_a_user_confirms_by_code(world: World) -> None:
 
 async def test_name_and_groups_change_on_their_own(world: World) -> None:
     """What is not named stays; no groups is an empty list."""
-    user = await _create(world, group=["a"], welink={"endpoint": "1", "client_id": "i", "client_secret": "s"})
+    user = await _create(
+        world, group=["a"], welink={"endpoint": "1", "client_id": "i", "client_secret": "s"}
+    )
     for body, name, groups in (
         ({"name": "new"}, "new", ["a"]),
         ({"group": ["b", "c"]}, "new", ["b", "c"]),
@@ -286,7 +288,11 @@ async def test_bad_users_change_nothing(world: World) -> None:
         (f"/v2/{MISSING}/subscription-users/{user}", {"name": "x"}, 403, "SMN.0001"),
     ):
         await world.refused("PUT", path, body, status, code)
-    for query, code in (("status=0", "SMN.0077"), ("limit=0", "SMN.0015"), ("offset=x", "SMN.0015")):
+    for query, code in (
+        ("status=0", "SMN.0077"),
+        ("limit=0", "SMN.0015"),
+        ("offset=x", "SMN.0015"),
+    ):
         await world.refused("GET", f"{USERS}?{query}", None, 400, code)
     for method in ("GET", "POST"):
         await world.refused(method, f"/v2/{MISSING}/subscription-users", ok, 403, "SMN.0001")

@@ -270,7 +270,13 @@ SIGNED = {
     ),
 }
 SIGNED["UnsubscribeConfirmation"] = SIGNED["SubscriptionConfirmation"]
-SIGNED["HttpSubscriptionUserConfirm"] = ("message", "message_id", "subscribe_url", "timestamp", "type")
+SIGNED["HttpSubscriptionUserConfirm"] = (
+    "message",
+    "message_id",
+    "subscribe_url",
+    "timestamp",
+    "type",
+)
 SIGNED["HttpSubscriptionUserUnsubscribe"] = ("message", "message_id", "timestamp", "type")
 
 
