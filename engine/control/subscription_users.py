@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import Refused
 from engine.models import Listing, Status, SubscriptionUser
-from engine.store.roster import Wish
+from engine.store.seats import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.errors import Refused
 from engine.models import Listing, Status
 from engine.policy import protocols
-from engine.store.roster import QuotaExceeded, Seated, TopicGone, Wish
+from engine.store.roster import QuotaExceeded, Seated, TopicGone
+from engine.store.seats import Wish
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
@@ -187,13 +188,10 @@ class Subscriptions:
         total, places, members = await self._roster.page_of_project(project_id, offset, limit)
         topic_ids = list(dict.fromkeys(topic_id for topic_id, _ in places))
         topics = await self._records.read_many(topic_ids)
-        found: dict[tuple[str, str], Subscription] = {}
-        for topic_id, topic in zip(topic_ids, topics, strict=True):
-            if topic is None:
-                continue
-            ids = [identifier for owner, identifier in places if owner == topic_id]
-            read = await self._roster.read_many(topic.id, topic.urn, ids)
-            found |= {(topic_id, s.id): s for s in read if s is not None}
+        urns = {topic.id: topic.urn for topic in topics if topic is not None}
+        known = [(topic_id, urns[topic_id], one) for topic_id, one in places if topic_id in urns]
+        read = await self._roster.read_places(known)
+        found = {(one.topic_id, one.id): one for one in read if one is not None}
         gone = [m for place, m in zip(places, members, strict=True) if place not in found]
         if gone:
             await self._roster.forget_members(project_id, gone)

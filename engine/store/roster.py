@@ -1,27 +1,25 @@
 """A topic's subscriptions: pages of seats, and the ways to find one.
 
-A seat's value is ``status first created_ms JSON``; the JSON is ``[id, endpoint, remark,
-extension]``, and ``[[name, values…], …]`` after it where there are filter policies. Scripts
-change the first two numbers and never look into the JSON; this module is the only one that
-knows it. An extension, and an endpoint that its adapter calls a secret, are
-encrypted under the master key (`engine.vault`).
+What a seat holds is `engine.store.seats`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
-from engine.models import PAGE_SEATS, FilterPolicy, Listing, Status, Subscription
+from engine.models import PAGE_SEATS, Listing
 from engine.store.scripts import script
+from engine.store.seats import Seats, Wish, dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from engine.models import Topic
+    from engine.models import FilterPolicy, Status, Subscription, Topic
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.pending import Pending
@@ -32,15 +30,6 @@ _STATUS = script(__file__, "subscription_status")
 _UNSUBSCRIBE = script(__file__, "unsubscribe")
 _REWRITE = script(__file__, "subscription_rewrite")
 _MOVED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A subscription to be made."""
-
-    endpoint: str
-    remark: str = ""
-    extension: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +67,9 @@ class Roster:
     ) -> None:
         self._store = store
         self._keys = keys
-        self._vault = vault
         self._pending = pending
-        self._secret_endpoints = secret_endpoints
+        self._seats = Seats(vault, secret_endpoints)
+        self.decode = self._seats.decode
 
     # Writing
 
@@ -112,7 +101,7 @@ class Roster:
                     topic.id,
                     quota,
                     int(status),
-                    *(part for new in fresh for part in self._encode(protocol, *new)),
+                    *(part for new in fresh for part in self._seats.encode(protocol, *new)),
                 ),
             )
             if verdict == b"gone":
@@ -196,7 +185,7 @@ class Roster:
                     f"{s.protocol}:{s.page}:{s.seat}",
                     s.seat,
                     old,
-                    _dump(body),
+                    dump(body),
                     secrets.token_hex(8),
                 ),
             )
@@ -214,7 +203,7 @@ class Roster:
                 s.protocol,
                 s.page,
                 s.seat,
-                self._digest(s.protocol, s.endpoint),
+                self._seats.digest(s.protocol, s.endpoint),
                 secrets.token_hex(8),
                 s.topic_id,
             ),
@@ -234,31 +223,66 @@ class Roster:
         self, topic_id: str, topic_urn: str, ids: Sequence[str]
     ) -> list[Subscription | None]:
         """Subscriptions of one topic in the same order; one read a page that they sit in."""
-        if not ids:
-            return []
+        return await self.read_places([(topic_id, topic_urn, identifier) for identifier in ids])
+
+    async def read_places(
+        self, places: Sequence[tuple[str, str, str]]
+    ) -> list[Subscription | None]:
+        """Subscriptions by topic id, topic URN and id, in the same order.
+
+        Two pipelines a shard: where they sit, and what is there.
+        """
+        by_shard: dict[int, list[int]] = {}
+        for position, (topic_id, _, _) in enumerate(places):
+            by_shard.setdefault(self._keys.shard_of_topic(topic_id), []).append(position)
+        found: list[Subscription | None] = [None] * len(places)
+        reads = (self._read(places, positions, found) for positions in by_shard.values())
+        await asyncio.gather(*reads)
+        return found
+
+    async def _read(
+        self,
+        places: Sequence[tuple[str, str, str]],
+        positions: Sequence[int],
+        found: list[Subscription | None],
+    ) -> None:
+        """Read those of one shard into their positions."""
         keys = self._keys
-        spots = await self._store.call("HMGET", keys.subscriptions(topic_id), *ids, repeatable=True)
-        by_page: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        for position, spot in enumerate(spots):
-            if spot is not None:
-                protocol, page, seat = spot.decode().rsplit(":", 2)
-                by_page.setdefault((protocol, int(page)), []).append((position, int(seat)))
-        replies = await self._store.call_many(
+        by_topic: dict[str, list[int]] = {}
+        for position in positions:
+            by_topic.setdefault(places[position][0], []).append(position)
+        spots = await self._store.call_many(
             [
-                ("HMGET", keys.page(topic_id, protocol, page), *(seat for _, seat in places))
-                for (protocol, page), places in by_page.items()
+                ("HMGET", keys.subscriptions(topic_id), *(places[p][2] for p in owned))
+                for topic_id, owned in by_topic.items()
             ],
-            key=keys.topic(topic_id),
+            key=keys.topic(places[positions[0]][0]),
             repeatable=True,
         )
-        found: list[Subscription | None] = [None] * len(ids)
-        for ((protocol, page), places), values in zip(by_page.items(), replies, strict=True):
-            for (position, seat), value in zip(places, values, strict=True):
+        by_page: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
+        for (topic_id, owned), values in zip(by_topic.items(), spots, strict=True):
+            for position, spot in zip(owned, values, strict=True):
+                if spot is not None:
+                    protocol, page, seat = spot.decode().rsplit(":", 2)
+                    seats = by_page.setdefault((topic_id, protocol, int(page)), [])
+                    seats.append((position, int(seat)))
+        if not by_page:
+            return
+        replies = await self._store.call_many(
+            [
+                ("HMGET", keys.page(*page), *(seat for _, seat in seats))
+                for page, seats in by_page.items()
+            ],
+            key=keys.topic(places[positions[0]][0]),
+            repeatable=True,
+        )
+        for (where, seats), values in zip(by_page.items(), replies, strict=True):
+            for (position, seat), value in zip(seats, values, strict=True):
+                topic_id, urn, identifier = places[position]
                 if value is not None:
-                    read = self.decode(topic_id, topic_urn, protocol, page, seat, value)
-                    if read.id == ids[position]:
+                    read = self.decode(topic_id, urn, where[1], where[2], seat, value)
+                    if read.id == identifier:
                         found[position] = read
-        return found
 
     async def page_of_topic(self, topic: Topic, offset: int, limit: int) -> Listing[Subscription]:
         """A topic's subscriptions, oldest first."""
@@ -305,50 +329,6 @@ class Roster:
         index = self._keys.project_subscriptions(project_id)
         await self._store.call("ZREM", index, *members, repeatable=True)
 
-    def decode(
-        self, topic_id: str, topic_urn: str, protocol: str, page: int, seat: int, value: bytes
-    ) -> Subscription:
-        """Read a seat's value."""
-        status, first, created, body = value.split(b" ", 3)
-        identifier, endpoint, remark, extension, *more = json.loads(body)
-        if protocol in self._secret_endpoints:
-            endpoint = self._vault.decrypt(endpoint, f"endpoint:{identifier}")
-        if extension is None:
-            opened: Mapping[str, object] = {}
-        else:
-            opened = json.loads(self._vault.decrypt(extension, f"extension:{identifier}"))
-        return Subscription(
-            id=identifier,
-            topic_id=topic_id,
-            topic_urn=topic_urn,
-            protocol=protocol,
-            endpoint=endpoint,
-            status=Status(int(status)),
-            page=page,
-            seat=seat,
-            first=int(first),
-            remark=remark,
-            extension=opened,
-            created_ms=int(created),
-            filters=tuple(FilterPolicy(name, tuple(values)) for name, *values in more[0])
-            if more
-            else (),
-        )
-
-    def _encode(self, protocol: str, identifier: str, wish: Wish) -> tuple[str, str, str]:
-        endpoint = wish.endpoint
-        if protocol in self._secret_endpoints:
-            endpoint = self._vault.encrypt(endpoint, f"endpoint:{identifier}")
-        extension = None
-        if wish.extension:
-            plain = json.dumps(wish.extension, separators=(",", ":"), ensure_ascii=False)
-            extension = self._vault.encrypt(plain, f"extension:{identifier}")
-        body = _dump([identifier, endpoint, wish.remark, extension])
-        return identifier, self._digest(protocol, wish.endpoint), body
-
-    def _digest(self, protocol: str, endpoint: str) -> str:
-        return self._vault.keyed_hash(f"{protocol}\n{endpoint}", "endpoint")
-
     def _seat_keys(self, topic_id: str, protocol: str, page: int) -> tuple[str, ...]:
         keys = self._keys
         return (
@@ -375,7 +355,3 @@ class Roster:
         ]
         if known:
             await self._pending.apply_many(shard, known)
-
-
-def _dump(body: Sequence[Any]) -> str:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)

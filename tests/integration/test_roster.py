@@ -9,7 +9,8 @@ import pytest
 
 from engine.app import Engine
 from engine.models import PAGE_SEATS, FilterPolicy, Status, Subscription, Topic
-from engine.store.roster import QuotaExceeded, TopicGone, Wish
+from engine.store.roster import QuotaExceeded, TopicGone
+from engine.store.seats import Wish
 from tests.engines import snapshot
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -210,3 +211,24 @@ async def test_a_project_lists_all_its_subscriptions(engine: Engine, receiver: R
     assert {s.endpoint for s in left.items} == {
         receiver.url(f"e{number}") for number in range(10) if number % 3 and number != 4
     }
+
+
+async def test_a_page_over_many_topics_takes_few_round_trips(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many topics its subscriptions belong to: a few for each shard."""
+    project_id = (await engine.accounts.bootstrap()).project_id
+    for number in range(40):
+        topic = await engine.create_topic(f"topic-{number}")
+        await engine.subscribe(topic.urn, "sms", "13600000000", confirmed=True)
+    exchanges, call_many = 0, engine.store.call_many
+
+    async def counted(*args: Any, **how: Any) -> Any:
+        nonlocal exchanges
+        exchanges += 1
+        return await call_many(*args, **how)
+
+    monkeypatch.setattr(engine.store, "call_many", counted)
+    listing = await engine.subscriptions.list(project_id)
+    assert (listing.total, len(listing.items)) == (40, 40)
+    assert exchanges <= 1 + 3 * engine.keys.shards

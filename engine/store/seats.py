@@ -1,0 +1,88 @@
+"""What sits in a seat of the roster: ``status first created_ms JSON``.
+
+The JSON is ``[id, endpoint, remark, extension]``, and ``[[name, values…], …]`` after it where
+there are filter policies. Scripts change the first two numbers and never look into the JSON;
+this module is the only one that knows it. An extension, and an endpoint that its adapter calls
+a secret, are encrypted under the master key (`engine.vault`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.models import FilterPolicy, Status, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from engine.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A subscription to be made."""
+
+    endpoint: str
+    remark: str = ""
+    extension: Mapping[str, object] | None = None
+
+
+class Seats:
+    """Reads and writes the values of seats."""
+
+    def __init__(self, vault: Vault, secret_endpoints: frozenset[str]) -> None:
+        self._vault = vault
+        self._secret_endpoints = secret_endpoints
+
+    def decode(
+        self, topic_id: str, topic_urn: str, protocol: str, page: int, seat: int, value: bytes
+    ) -> Subscription:
+        """Read a seat's value."""
+        status, first, created, body = value.split(b" ", 3)
+        identifier, endpoint, remark, extension, *more = json.loads(body)
+        if protocol in self._secret_endpoints:
+            endpoint = self._vault.decrypt(endpoint, f"endpoint:{identifier}")
+        if extension is None:
+            opened: Mapping[str, object] = {}
+        else:
+            opened = json.loads(self._vault.decrypt(extension, f"extension:{identifier}"))
+        return Subscription(
+            id=identifier,
+            topic_id=topic_id,
+            topic_urn=topic_urn,
+            protocol=protocol,
+            endpoint=endpoint,
+            status=Status(int(status)),
+            page=page,
+            seat=seat,
+            first=int(first),
+            remark=remark,
+            extension=opened,
+            created_ms=int(created),
+            filters=tuple(FilterPolicy(name, tuple(values)) for name, *values in more[0])
+            if more
+            else (),
+        )
+
+    def encode(self, protocol: str, identifier: str, wish: Wish) -> tuple[str, str, str]:
+        """A new one as the script takes it: id, digest of its endpoint, JSON."""
+        endpoint = wish.endpoint
+        if protocol in self._secret_endpoints:
+            endpoint = self._vault.encrypt(endpoint, f"endpoint:{identifier}")
+        extension = None
+        if wish.extension:
+            plain = json.dumps(wish.extension, separators=(",", ":"), ensure_ascii=False)
+            extension = self._vault.encrypt(plain, f"extension:{identifier}")
+        body = dump([identifier, endpoint, wish.remark, extension])
+        return identifier, self.digest(protocol, wish.endpoint), body
+
+    def digest(self, protocol: str, endpoint: str) -> str:
+        """By which a subscription is found without its endpoint being readable."""
+        return self._vault.keyed_hash(f"{protocol}\n{endpoint}", "endpoint")
+
+
+def dump(body: Sequence[Any]) -> str:
+    """The JSON of a seat."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
