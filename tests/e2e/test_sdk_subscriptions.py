@@ -70,7 +70,7 @@ def test_subscriptions_are_added_together_and_changed(sdk: smn.SmnClient, topic:
     body = smn.AddSubscriptionRequestBody(protocol="", endpoint="", subscriptions=batch)
     request = smn.AddSubscriptionRequest(topic_urn=topic, body=body)
     first = sdk.add_subscription(request).subscription_urn
-    assert list(listed(sdk, topic))[0] == first
+    assert next(iter(listed(sdk, topic))) == first
     assert len(listed(sdk, topic)) == 3
 
     def change(**members: str) -> smn.UpdateSubscriptionRequest:

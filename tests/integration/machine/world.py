@@ -28,8 +28,8 @@ from engine.store.keys import GROUP, Keys
 from engine.store.ledger import Row
 from engine.store.pending import Pending
 from engine.store.roster import Roster
-from engine.store.seats import Wish
 from engine.store.scripts import script
+from engine.store.seats import Wish
 from engine.store.topic_records import TopicRecords
 from engine.vault import Vault
 from engine.worker import __file__ as _worker_file

@@ -258,7 +258,7 @@ def test_string_to_sign_is_the_contracts() -> None:
     )
 
 
-SIGNED = {
+SIGNED: dict[str, tuple[str, ...]] = {
     "Notification": ("message", "message_id", "subject", "timestamp", "topic_urn", "type"),
     "SubscriptionConfirmation": (
         "message",
