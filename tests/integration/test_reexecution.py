@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.app import Engine
-from engine.models import FilterPolicy, Status
+from engine.models import FilterPolicy, Status, SubscriptionUser
 from engine.pipeline.accept import QUANTUM_PAGES
 from engine.pipeline.plan import plan_call
 from engine.store.connection import Script
@@ -105,6 +105,11 @@ async def _unfilter(world: World) -> None:
     world.calls[:-1] = []
 
 
+async def _create_user(world: World) -> None:
+    user = SubscriptionUser("ops", ("night",), ("sms",))
+    assert await world.engine.subscription_users._records.create("d" * 32, user, quota=10)
+
+
 async def _create_topic(world: World) -> None:
     await world.engine.create_topic("another")
 
@@ -147,6 +152,7 @@ Operation = Callable[[World], Awaitable[None]]
         _remark,
         _filter,
         _unfilter,
+        _create_user,
         _create_topic,
         _find_topic,
         _delete_topic,

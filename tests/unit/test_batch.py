@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from engine.models import End, Kind, Message
 from engine.pipeline.batch import Batch, Delivery, Taken, Try
-from engine.pipeline.pages import EndpointState, Entry
+from engine.pipeline.pages import EndpointState, Entry, Page
 from engine.store.ledger import Row, Waiting
 from engine.store.messages import Reference
 from engine.testing import RecordingAdapter
@@ -150,3 +151,25 @@ def test_a_failed_attempt_is_a_line_without_an_end(batch: Batch) -> None:
     batch.failed(ID, "http://e/", Try(1, 2_000, 5, 500, "HTTP 500"))
     (line,) = json.loads(batch.take_flush("flush").lines)
     assert line == [ID, "http://e/", "", 500, 2_000, 5, "HTTP 500", 1]
+
+
+def test_seats_whose_policies_do_not_match_end_as_filtered(batch: Batch) -> None:
+    """Before their first try; whoever waits for another one did match."""
+    state = EndpointState("http://e/", "http://e/")
+    alarm, level = {"alarm": frozenset({"os"})}, {"level": frozenset({"high"})}
+    batch.running.clear()
+    batch.sequence = 1
+    batch.page = Page(
+        "v",
+        {
+            seat: Entry(f"{seat}" * 32, 1, True, None, "", state, filters)
+            for seat, filters in enumerate((alarm, level, None, level))
+        },
+    )
+    batch.row.waiting[3] = Waiting(1, 1_000, "3" * 32)
+    attributes = ({"name": "alarm", "type": "STRING", "value": ["os"]},)
+    batch.message = replace(MESSAGE, attributes=attributes)
+    assert sorted(delivery.seat for delivery in batch.due(2_000)) == [0, 3]
+    assert batch.row.ended == 0b110
+    flush = batch.take_flush("flush")
+    assert (flush.lines, flush.dead, flush.counters) == ("", "", "")

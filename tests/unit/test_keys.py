@@ -14,6 +14,7 @@ MESSAGE = "f" * 32
 _ARGUMENTS = {
     "topic_id": TOPIC,
     "message_id": MESSAGE,
+    "subscription_id": "5" * 32,
     "project_id": "a" * 32,
     "shard": 5,
     "number": 5,
