@@ -205,7 +205,7 @@ async def add_from_users(call: Call) -> dict[str, Any]:
     """Subscribe the endpoints of users to a topic, each with the status that it has."""
     body = cast("Import", call.body)
     results = await call.services.engine.subscription_users.subscribe(
-        call.identity.account.domain_id, call.path["topic_urn"], body.ids
+        _domain(call), call.path["topic_urn"], body.ids
     )
     return {"subscriptions_result": [added_item(call.request_id, one) for one in results]}
 
@@ -213,7 +213,7 @@ async def add_from_users(call: Call) -> dict[str, Any]:
 def _domain(call: Call) -> str:
     """The caller's domain; code SMN.0001 if the path names another."""
     own = call.identity.account.domain_id
-    if call.path["domain_id"] != own:
+    if call.path.get("domain_id", own) != own:
         raise Refused("SMN.0001")
     return own
 

@@ -127,24 +127,24 @@ async def test_what_no_adapter_speaks_is_refused(world: World) -> None:
     await world.refused("POST", "{subs}", asked("callnotify", PHONE), 400, "SMN.0011")
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        ({}, "SMN.0011"),
-        (asked("dms", "queue"), "SMN.0011"),
-        (asked("email", "a@b"), "SMN.0012"),
-        (asked("sms", PHONE, extension={"verification_code_enabled": "yes"}), "SMN.0043"),
-        (asked("feishu", ROBOT, extension={"keyword": "a", "sign_secret": "b"}), "SMN.0043"),
-        (asked("dingTalkBot", "user"), "SMN.0043"),
-        ({"subscriptions": [asked("sms", PHONE)] * 51}, "SMN.0043"),
-        ({"subscriptions": {}}, "SMN.0043"),
-        ({"subscriptions": ["x"]}, "SMN.0043"),
-        ({"subscriptions": [asked("sms", PHONE, remark=7)]}, "SMN.0043"),
-    ],
-)
-async def test_bad_additions_change_nothing(world: World, body: Any, code: str) -> None:
+BAD_ADDITIONS: list[tuple[Any, str]] = [
+    ({}, "SMN.0011"),
+    (asked("dms", "queue"), "SMN.0011"),
+    (asked("email", "a@b"), "SMN.0012"),
+    (asked("sms", PHONE, extension={"verification_code_enabled": "yes"}), "SMN.0043"),
+    (asked("feishu", ROBOT, extension={"keyword": "a", "sign_secret": "b"}), "SMN.0043"),
+    (asked("dingTalkBot", "user"), "SMN.0043"),
+    ({"subscriptions": [asked("sms", PHONE)] * 51}, "SMN.0043"),
+    ({"subscriptions": {}}, "SMN.0043"),
+    ({"subscriptions": ["x"]}, "SMN.0043"),
+    ({"subscriptions": [asked("sms", PHONE, remark=7)]}, "SMN.0043"),
+]
+
+
+async def test_bad_additions_change_nothing(world: World) -> None:
     """With the contract's code."""
-    await world.refused("POST", "{subs}", body, 400, code)
+    for body, code in BAD_ADDITIONS:
+        await world.refused("POST", "{subs}", body, 400, code)
 
 
 # Codes
@@ -246,25 +246,23 @@ async def test_a_remark_is_changed_where_it_sits(world: World) -> None:
         assert (after.extension, after.first) == (before.extension, before.first)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status", "code"),
-    [
-        ("{subs}/{topic}:" + MISSING, {"remark": "x"}, 404, "SMN.0013"),
-        ("{topics}/{topic}x/subscriptions/{urn}", {"remark": "x"}, 404, "SMN.0013"),
-        ("{subs}/nonsense", {"remark": "x"}, 400, "SMN.0014"),
-        ("{subs}/{urn}", {"remark": "x" * 129}, 400, "SMN.0017"),
-        ("{subs}/{urn}", {"remark": "a\nb"}, 400, "SMN.0017"),
-        ("{subs}/{urn}", {"remark": 7}, 400, "SMN.0017"),
-        ("{subs}/{urn}", {"verification_code": 123456}, 403, "SMN.0022"),
-        ("{subs}/{urn}", b"[]", 400, "SMN.0043"),
-    ],
-)
-async def test_bad_updates_change_nothing(
-    world: World, path: str, body: Any, status: int, code: str
-) -> None:
+BAD_UPDATES: list[tuple[str, Any, int, str]] = [
+    ("{subs}/{topic}:" + MISSING, {"remark": "x"}, 404, "SMN.0013"),
+    ("{topics}/{topic}x/subscriptions/{urn}", {"remark": "x"}, 404, "SMN.0013"),
+    ("{subs}/nonsense", {"remark": "x"}, 400, "SMN.0014"),
+    ("{subs}/{urn}", {"remark": "x" * 129}, 400, "SMN.0017"),
+    ("{subs}/{urn}", {"remark": "a\nb"}, 400, "SMN.0017"),
+    ("{subs}/{urn}", {"remark": 7}, 400, "SMN.0017"),
+    ("{subs}/{urn}", {"verification_code": 123456}, 403, "SMN.0022"),
+    ("{subs}/{urn}", b"[]", 400, "SMN.0043"),
+]
+
+
+async def test_bad_updates_change_nothing(world: World) -> None:
     """With the contract's code."""
     urn = await world.confirmed("sms", PHONE)
-    await world.refused("PUT", path.replace("{urn}", urn), body, status, code)
+    for path, body, status, code in BAD_UPDATES:
+        await world.refused("PUT", path.replace("{urn}", urn), body, status, code)
 
 
 @pytest.mark.parametrize("path", ["{subs}", "/v2/{project}/notifications/subscriptions"])
@@ -293,22 +291,22 @@ async def test_many_are_removed_at_once(world: World, path: str) -> None:
     assert list(await world.listed()) == [kept]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        {},
-        {"subscription_urns": []},
-        {"subscription_urns": ["urn"]},
-        {"subscription_urns": [{}]},
-        {"subscription_urns": [{"subscription_urn": "x"}] * 101},
-    ],
-)
-async def test_bad_removals_change_nothing(world: World, body: Any) -> None:
+BAD_REMOVALS: list[Any] = [
+    b"",
+    {},
+    {"subscription_urns": []},
+    {"subscription_urns": ["urn"]},
+    {"subscription_urns": [{}]},
+    {"subscription_urns": [{"subscription_urn": "x"}] * 101},
+]
+
+
+async def test_bad_removals_change_nothing(world: World) -> None:
     """SMN.0043 for a list that is none."""
     await world.confirmed("sms", PHONE)
-    for path in ("{subs}", "/v2/{project}/notifications/subscriptions"):
-        await world.refused("DELETE", path, body, 400, "SMN.0043")
+    for body in BAD_REMOVALS:
+        for path in ("{subs}", "/v2/{project}/notifications/subscriptions"):
+            await world.refused("DELETE", path, body, 400, "SMN.0043")
 
 
 # Lists
