@@ -18,6 +18,7 @@ from engine.faults import Faults
 from engine.guard import AddressGuard
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
+from engine.pipeline.direct import Direct
 from engine.ports import Ports
 from engine.registry import load_adapters
 from engine.retention import Retention
@@ -30,6 +31,7 @@ from engine.store.dataset import open_dataset
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
 from engine.store.events import Events
+from engine.store.homes import Homes
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
 from engine.store.outbox import StoreOutbox
@@ -115,6 +117,8 @@ class Engine:
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
+        self.homes = Homes(store, keys)
+        self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
         self.subscriptions = Subscriptions(
             roster=self.roster,
             topics=self.topics,

@@ -16,6 +16,9 @@ PAGE_SEATS: Final = 256
 """Subscriptions in a page: large enough that Redis costs nothing per delivery, small enough
 that a batch of hung endpoints holds little."""
 
+INLINE: Final = -1
+"""The page of a recipient who sits in no roster: the message itself holds it."""
+
 
 class Status(IntEnum):
     """A subscription's status as the contract numbers it (SMN API, ListSubscriptions)."""
@@ -53,8 +56,8 @@ class Topic:
 class Subscription:
     """One endpoint's wish for one topic's messages.
 
-    ``page`` and ``seat`` say where the roster keeps it; ``first`` is the sequence number of
-    the first message it receives (0 until it is confirmed).
+    ``page`` and ``seat`` say where the roster keeps it (`INLINE`: nowhere); ``first`` is the
+    sequence number of the first message it receives (0 until it is confirmed).
     """
 
     id: str
@@ -81,7 +84,8 @@ class Message:
     """A message as it was accepted: immutable, stored once.
 
     ``content`` maps a protocol, or ``default``, to the text its subscribers receive. ``link``
-    is the confirmation or re-subscription link of an addressed message.
+    is the confirmation or re-subscription link of an addressed message, ``recipient`` the sealed
+    recipient of one that goes to nobody in the roster (`engine.store.recipients`).
     """
 
     id: str
@@ -98,6 +102,7 @@ class Message:
     locale: str = ""
     topic_name: str = ""
     display_name: str = ""
+    recipient: str | None = None
 
     def text(self, protocol: str) -> str:
         """The content for one protocol."""

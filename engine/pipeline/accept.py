@@ -138,10 +138,14 @@ class Publisher:
         draft: Draft,
         *,
         link: str | None = None,
+        sealed: str | None = None,
     ) -> str:
-        """Accept a message for one subscription, whatever its status is; returns its id."""
+        """Accept a message for one subscription, whatever its status is; returns its id.
+
+        ``sealed`` is the subscription itself if it is an inline recipient (`Direct`).
+        """
         ttl_s = self._check(draft)
-        message = self._message(topic, kind, draft, ttl_s, link=link)
+        message = self._message(topic, kind, draft, ttl_s, link=link, sealed=sealed)
         memory_full = await self._memory_is_full()
         accepted = await self._accept(
             _Offer(message, topic.updated_ms, subscription, "", "", memory_full),
@@ -168,7 +172,14 @@ class Publisher:
         return ttl_s
 
     def _message(
-        self, topic: Topic, kind: Kind, draft: Draft, ttl_s: int, *, link: str | None = None
+        self,
+        topic: Topic,
+        kind: Kind,
+        draft: Draft,
+        ttl_s: int,
+        *,
+        link: str | None = None,
+        sealed: str | None = None,
     ) -> Message:
         now_ms = self._clock.now_ms()
         return Message(
@@ -186,6 +197,7 @@ class Publisher:
             locale=draft.locale,
             topic_name=topic.name,
             display_name=topic.display_name,
+            recipient=sealed,
         )
 
     async def _accept(self, offer: _Offer, protocols: Iterable[str]) -> str | None:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import StoreError
-from engine.models import End
+from engine.models import INLINE, End
 from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.pages import NO_PAGE
 from engine.pipeline.plan import plan_call
@@ -47,6 +47,8 @@ class _Rendered(NamedTuple):
     message: Message
     content: Any
     size: int
+    page: Page | None
+    """An inline recipient's."""
 
 
 class Intake:
@@ -227,7 +229,9 @@ class Intake:
         rendered = known or self._render(batch.protocol, reference, content)
         batch.message = rendered.message
         batch.content, batch.size = rendered.content, rendered.size
-        if version is not None and not seats and page is not None:
+        if rendered.page is not None:
+            batch.page = rendered.page
+        elif version is not None and not seats and page is not None:
             batch.page = page
         else:
             key = (reference.topic_id, batch.protocol, reference.page)
@@ -239,7 +243,9 @@ class Intake:
         adapter = self._adapters[protocol]
         message = messages.decode(reference.message_id, reference.topic_id, content)
         rendered = adapter.render(message, protocol)
-        found = _Rendered(message, rendered, adapter.size(rendered))
+        sealed = message.recipient
+        page = None if sealed is None else self._pages.alone(message, sealed, adapter)
+        found = _Rendered(message, rendered, adapter.size(rendered), page)
         self._contents[reference.message_id, protocol] = found
         self._held += found.size
         while len(self._contents) > _CONTENTS or self._held > _CONTENT_BYTES:
@@ -253,6 +259,13 @@ class Intake:
         Where its number is lost too, that is everybody who is confirmed now.
         """
         reference, now_ms = batch.reference, self._store.clock.now_ms()
+        if reference.page == INLINE:
+            # The recipient went with the message; a reference without a seat is a redrive's.
+            if reference.seat is not None and reference.seat not in batch.row.waiting:
+                last = Try(0, now_ms, reason="the message is lost")
+                batch.end(reference.seat, reference.subscription_id, "", End.LOST, last)
+            self._void(batch, End.LOST)
+            return
         try:
             if seats:
                 key = (reference.topic_id, batch.protocol, reference.page)

@@ -6,7 +6,7 @@ id is made to tell the same shard (`Keys.new_topic_id`): the URN leads to the re
 a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
-    {n}:topic:T             hash    a topic's record; ``gone`` is its tombstone
+    {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation

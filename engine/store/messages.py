@@ -14,7 +14,8 @@ _VERSION = 1
 class Reference(NamedTuple):
     """What a lane entry or a due time says: a message, a page of a topic, or one seat of it.
 
-    ``seat`` and ``subscription_id`` are set for addressed messages only.
+    ``seat`` and ``subscription_id`` are set for addressed messages only; an inline recipient
+    has the page `INLINE`.
     """
 
     message_id: str
@@ -60,6 +61,7 @@ def encode(message: Message) -> bytes:
             message.locale,
             message.topic_name,
             message.display_name,
+            *(() if message.recipient is None else (message.recipient,)),
         ],
         separators=(",", ":"),
         ensure_ascii=False,
@@ -84,6 +86,7 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale,
         name,
         shown,
+        *recipient,
     ) = values
     return Message(
         id=message_id,
@@ -100,4 +103,5 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale=locale,
         topic_name=name,
         display_name=shown,
+        recipient=recipient[0] if recipient else None,
     )
