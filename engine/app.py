@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.control.subscriptions import Subscriptions
+from engine.control.templates import Templates
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
@@ -19,6 +20,9 @@ from engine.guard import AddressGuard
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
 from engine.pipeline.direct import Direct
+from engine.policy import attributes as message_attributes
+from engine.policy import structure as message_structure
+from engine.policy.names import PROTOCOLS, RETIRED
 from engine.ports import Ports
 from engine.registry import load_adapters
 from engine.retention import Retention
@@ -37,8 +41,10 @@ from engine.store.limiter import Limiter
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.roster import Roster
+from engine.store.templates import TemplateRecords
 from engine.store.topic_records import TopicRecords
 from engine.transport import AiohttpTransport
+from engine.urns import parse_topic
 from engine.vault import Vault
 from engine.worker import Worker
 
@@ -117,6 +123,8 @@ class Engine:
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
+        self.protocols = PROTOCOLS | self.adapters.keys()
+        self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
         self.subscriptions = Subscriptions(
@@ -212,26 +220,45 @@ class Engine:
         """Subscribe one's own endpoints as confirmed; returns how many are new."""
         return await self.subscriptions.add_many(topic_urn, protocol, endpoints)
 
-    async def publish(
+    async def publish(  # noqa: PLR0913 - all that the contract lets a publisher say
         self,
         topic_urn: str,
-        message: str,
+        message: str = "",
         *,
         subject: str | None = None,
         ttl: int | None = None,
         attributes: Sequence[Mapping[str, object]] | None = None,
+        structure: str | None = None,
+        template: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        locale: str = "",
+        project_id: str | None = None,
         idempotency_key: str | None = None,
         request_hash: str | None = None,
     ) -> str:
         """Accept a message for all confirmed subscriptions of a topic; returns its id.
 
         ``message`` has 1 to 262,144 bytes of UTF-8, ``subject`` at most 512; ``ttl`` is in
-        seconds. When this returns, the message is as safe as ``settings.durability`` says.
-        See `engine.pipeline.accept.Publisher.publish` for the codes of refusals.
+        seconds. ``structure``, JSON with a text for each protocol, goes before ``template``, a
+        template's name whose variables are filled with ``tags``, and that before ``message``;
+        templates are those of ``project_id``, by default the topic's. When this returns, the
+        message is as safe as ``settings.durability`` says.
+
+        Codes of refusals: `engine.pipeline.accept.Publisher.publish`, SMN.0021 structure,
+        SMN.0038/0042/0076 template, SMN.0043 attributes.
         """
+        content: Mapping[str, str]
+        if structure is not None:
+            content = message_structure.parse(structure, self.protocols)
+        elif template is not None:
+            project_id = project_id or parse_topic(topic_urn).project_id
+            content = await self.templates.fill(project_id, template, tags)
+        else:
+            content = {"default": message}
+        checked = message_attributes.check(attributes, self.protocols) if attributes else ()
         return await self.publisher.publish(
             topic_urn,
-            Draft({"default": message}, subject, ttl, tuple(attributes or ())),
+            Draft(content, subject, ttl, checked, locale),
             idempotency_key=idempotency_key,
             request_hash=request_hash,
         )

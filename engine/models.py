@@ -7,14 +7,18 @@ tells them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 PAGE_SEATS: Final = 256
 """Subscriptions in a page: large enough that Redis costs nothing per delivery, small enough
 that a batch of hung endpoints holds little."""
+
+RICH: Final = ":rich"
+"""Follows a protocol in the name of its content's object form (`Message.rich`)."""
 
 INLINE: Final = -1
 """The page of a recipient who sits in no roster: the message itself holds it."""
@@ -83,7 +87,9 @@ class Subscription:
 class Message:
     """A message as it was accepted: immutable, stored once.
 
-    ``content`` maps a protocol, or ``default``, to the text its subscribers receive. ``link``
+    ``content`` maps a protocol, or ``default``, to the text its subscribers receive; what a
+    group bot is to show beyond text is JSON beside it (`rich`). ``attributes`` are checked ones
+    (`engine.policy.attributes`). ``link``
     is the confirmation or re-subscription link of an addressed message, ``recipient`` the sealed
     recipient of one that goes to nobody in the roster (`engine.store.recipients`).
     """
@@ -108,6 +114,16 @@ class Message:
         """The content for one protocol."""
         found = self.content.get(protocol)
         return self.content["default"] if found is None else found
+
+    def rich(self, protocol: str) -> Mapping[str, Any] | None:
+        """The object form of the content for a group bot, if it was published as one.
+
+        ``{"msgType": "text" | "markdown", "content": text}`` and, where they were given,
+        ``title``, ``color`` and ``at`` (``isAtAll``, ``atMobiles``, ``atUserIds``). `text` is
+        its content in any case, for adapters that show nothing but text.
+        """
+        found = self.content.get(protocol + RICH)
+        return None if found is None else json.loads(found)
 
 
 @dataclass(frozen=True, slots=True)

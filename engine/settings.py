@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     )
     quota_topics: int = Field(3000, ge=0, description="topics per project")
     quota_subscriptions: int = Field(10_000, ge=0, description="subscriptions per topic")
+    quota_templates: int = Field(100, ge=0, description="message templates per project")
 
     # Messages
     max_ttl: int = Field(86_400, ge=1, le=604_800, description="longest time_to_live, seconds")

@@ -13,6 +13,7 @@ from engine.api import (
     messages,
     public,
     subscriptions,
+    templates,
     topics,
     versions,
 )
@@ -22,6 +23,7 @@ ROUTES: Final = (
     *topics.ROUTES,
     *subscriptions.ROUTES,
     *messages.ROUTES,
+    *templates.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,
     *health.ROUTES,

@@ -33,6 +33,8 @@ a token or a lane entry does too.
     token:H                 string  an issued token; expires
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
+    {p:PROJECT}:templates   hash    template id → what a list shows of it
+    {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
 """
 
 from __future__ import annotations
@@ -115,6 +117,14 @@ class Keys:
     def project_subscriptions(self, project_id: str) -> str:
         """A project's subscriptions by creation."""
         return f"{self.prefix}{{p:{project_id}}}:subs"
+
+    def project_templates(self, project_id: str) -> str:
+        """A project's message templates."""
+        return f"{self.prefix}{{p:{project_id}}}:templates"
+
+    def project_template(self, project_id: str, name: str) -> str:
+        """The contents of a project's templates of one name."""
+        return f"{self.prefix}{{p:{project_id}}}:template:{name}"
 
     # Per shard
 

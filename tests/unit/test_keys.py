@@ -20,6 +20,7 @@ _ARGUMENTS = {
     "protocol": "http",
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
+    "name": "order",
 }
 
 
