@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.detection import Detection
 from engine.control.subscriptions import Subscriptions
 from engine.control.templates import Templates
 from engine.control.topics import Topics
@@ -40,6 +41,7 @@ from engine.store.keys import Keys
 from engine.store.limiter import Limiter
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
+from engine.store.probes import Probes
 from engine.store.roster import Roster
 from engine.store.templates import TemplateRecords
 from engine.store.topic_records import TopicRecords
@@ -127,6 +129,15 @@ class Engine:
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
+        self.detection = Detection(
+            topics=self.topics,
+            direct=self.direct,
+            probes=Probes(store, keys),
+            limiter=self.limiter,
+            adapters=self.adapters,
+            clock=self.clock,
+            settings=settings,
+        )
         self.subscriptions = Subscriptions(
             roster=self.roster,
             topics=self.topics,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.api import (
+    detection,
     health,
     identity,
     messages,
@@ -23,6 +24,7 @@ ROUTES: Final = (
     *topics.ROUTES,
     *subscriptions.ROUTES,
     *messages.ROUTES,
+    *detection.ROUTES,
     *templates.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
+from engine.policy import detection
 
 if TYPE_CHECKING:
     from engine.models import Message
@@ -74,6 +75,7 @@ class Flush:
     dead: str
     dead_count: int
     counters: str
+    report: str
 
 
 class Batch:
@@ -94,10 +96,12 @@ class Batch:
         "lines",
         "message",
         "noted",
+        "once",
         "page",
         "protocol",
         "reference",
         "refusals",
+        "report",
         "row",
         "running",
         "sequence",
@@ -136,6 +140,9 @@ class Batch:
         self.page = NO_PAGE
         self.running: set[int] = set()
         self.closed = False
+        # A probe: one try that does not wait for a place, and a report instead of a letter.
+        self.once = False
+        self.report = ""
         self.stale = False
         self.timer: Any = None
         self.unflushed = 0
@@ -240,6 +247,8 @@ class Batch:
             f'["{entry.id}",{quoted(entry.shown)},"delivered",{code},'
             f'{delivery.started_ms},{took_ms},"",{delivery.tries + 1}]'
         )
+        if self.once:
+            self.report = detection.judge(End.DELIVERED, code, "", "").encode()
 
     def attempted(self, code: int) -> None:
         """Count an attempt that was no success, and the class of its answer."""
@@ -257,6 +266,9 @@ class Batch:
             return
         self._log(identifier, shown, end, last)
         tries, at_ms, _, code, reason, answer = last
+        if self.once:
+            self.report = detection.judge(end, code, reason, answer).encode()
+            return
         self.dead.append(
             json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
         )
@@ -305,6 +317,7 @@ class Batch:
             dead="".join(line + "\n" for line in dead),
             dead_count=len(dead),
             counters=" ".join(f"{self.protocol}:{name} {n}" for name, n in counters if n),
+            report=self.report,
         )
 
     def _take_counters(self) -> list[tuple[str, int]]:

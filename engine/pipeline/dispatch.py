@@ -15,6 +15,7 @@ from engine.errors import StoreError
 from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import UNFLUSHED, Batch, Delivery, Try
 from engine.pipeline.places import Places
+from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
 from engine.store.ledger import Waiting
@@ -57,7 +58,7 @@ class Dispatcher:
         self._touched = touched
         self._write_now = write_now
         self._loop = asyncio.get_running_loop()
-        self.places = Places(clock, settings, self._start, self._postpone, on_room)
+        self.places = Places(clock, settings, self._start, self._put_off, on_room)
         # Redis's time when the loop's own time was `_read_at`: uvloop's stands still for a turn.
         self._read_at = 0.0
         self._now_ms = 0
@@ -195,7 +196,10 @@ class Dispatcher:
         if not until_ms:
             return False
         if self._settings.blacklist is Blacklist.FAIL:
-            self._end_now(delivery, End.REJECTED, "endpoint blacklisted")
+            self._end_now(delivery, End.REJECTED, BLACKLISTED)
+        elif delivery.batch.once and until_ms > now_ms + 1:
+            # Parked, and not just until a probe is granted, which this one may then be.
+            self._end_now(delivery, End.REJECTED, BLACKLISTED)
         else:
             wait_ms = max(until_ms - now_ms, _LEAST_PARKED_MS)
             # Spread, so that the backlog of a parked endpoint does not come back at once.
@@ -240,6 +244,10 @@ class Dispatcher:
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._retry(delivery, last, after_ms)
+            case Throttled(_, reason, code) if batch.once:
+                batch.attempted(code)
+                last = Try(tries, delivery.started_ms, took_ms, code, reason)
+                self._end(delivery, End.REJECTED, last)
             case Throttled(until_ms):
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
@@ -262,7 +270,7 @@ class Dispatcher:
             chance=random.random(),  # noqa: S311 - jitter, not a secret
             at_least_ms=after_ms,
         )
-        if due_ms is None:
+        if due_ms is None or batch.once:
             self._end(delivery, End.EXHAUSTED, last)
         elif due_ms >= batch.deadline_ms:
             self._end(delivery, End.EXPIRED, last)
@@ -277,6 +285,13 @@ class Dispatcher:
             delivery.tries, due_ms, delivery.entry.id
         )
         self._done(delivery)
+
+    def _put_off(self, delivery: Delivery, due_ms: int) -> None:
+        """Postpone a delivery that has found no place; a probe does not wait for one."""
+        if delivery.batch.once:
+            self._end_now(delivery, End.REJECTED, NO_PLACE)
+        else:
+            self._postpone(delivery, due_ms)
 
     def _end_now(self, delivery: Delivery, end: End, reason: str = "") -> None:
         """End a delivery without another attempt."""

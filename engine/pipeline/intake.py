@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import StoreError
-from engine.models import INLINE, End
+from engine.models import INLINE, End, Kind
 from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.pages import NO_PAGE
 from engine.pipeline.plan import plan_call
@@ -229,6 +229,7 @@ class Intake:
         rendered = known or self._render(batch.protocol, reference, content)
         batch.message = rendered.message
         batch.content, batch.size = rendered.content, rendered.size
+        batch.once = rendered.message.kind is Kind.DETECTION
         if rendered.page is not None:
             batch.page = rendered.page
         elif version is not None and not seats and page is not None:

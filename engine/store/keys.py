@@ -15,6 +15,7 @@ a token or a lane entry does too.
     {n}:msg:M               hash    a message: ``b`` content, ``s`` sequence, ``l`` pages left
     {n}:ledger:M            hash    protocol:page → row; ``!`` before it: dead letters
     {n}:idem:T:H            string  an idempotency key in use
+    {n}:detect:T:K          string  what the probe of a task has found; expires
     {n}:recent              zset    ids of messages accepted in the last seconds
     {n}:inbox:P             list    ids of topics with a backlog
     {n}:backlog:P           hash    their queues of cursors
@@ -221,6 +222,10 @@ class Keys:
     def idempotency(self, topic_id: str, digest: str) -> str:
         """An idempotency key in use."""
         return f"{self._tag(topic_id)}idem:{topic_id}:{digest}"
+
+    def detection(self, topic_id: str, task_id: str) -> str:
+        """What a probe has found."""
+        return f"{self._tag(topic_id)}detect:{topic_id}:{task_id}"
 
     def counts(self, topic_id: str, bucket: int) -> str:
         """Counters of a 5-minute bucket; ``bucket`` is its start in seconds."""

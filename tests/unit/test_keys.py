@@ -21,6 +21,7 @@ _ARGUMENTS = {
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
     "name": "order",
+    "task_id": "e" * 32,
 }
 
 
