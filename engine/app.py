@@ -10,7 +10,10 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.applications import Applications
 from engine.control.detection import Detection
+from engine.control.devices import Devices
+from engine.control.sms import Sms
 from engine.control.subscriptions import Subscriptions
 from engine.control.templates import Templates
 from engine.control.topics import Topics
@@ -30,6 +33,7 @@ from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.applications import ApplicationRecords
 from engine.store.connection import Store
 from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
@@ -129,6 +133,10 @@ class Engine:
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
+        push = ApplicationRecords(store, keys, vault, dataset.region)
+        self.applications = Applications(push, self.homes, self.adapters, dataset.region)
+        self.devices = Devices(push, self.applications, self.direct)
+        self.sms = Sms(self.homes, self.direct, self.adapters, dataset.region)
         self.detection = Detection(
             topics=self.topics,
             direct=self.direct,

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from engine.api import (
+    applications,
     detection,
+    devices,
     health,
     identity,
     messages,
     public,
+    sms,
     subscriptions,
     templates,
     topics,
@@ -26,6 +29,9 @@ ROUTES: Final = (
     *messages.ROUTES,
     *detection.ROUTES,
     *templates.ROUTES,
+    *applications.ROUTES,
+    *devices.ROUTES,
+    *sms.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,
     *health.ROUTES,

@@ -36,6 +36,11 @@ a token or a lane entry does too.
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
     {p:PROJECT}:templates   hash    template id → what a list shows of it
     {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
+    {p:PROJECT}:apps        zset    a project's applications, ``platform:name``, by creation
+    {p:PROJECT}:app:P:N     hash    an application
+    {p:PROJECT}:devices:A   zset    an application's endpoints by creation
+    {p:PROJECT}:device:A    hash    endpoint id → endpoint
+    {p:PROJECT}:tokens:A    hash    keyed hash of a device token → endpoint id
 """
 
 from __future__ import annotations
@@ -126,6 +131,26 @@ class Keys:
     def project_template(self, project_id: str, name: str) -> str:
         """The contents of a project's templates of one name."""
         return f"{self.prefix}{{p:{project_id}}}:template:{name}"
+
+    def project_applications(self, project_id: str) -> str:
+        """A project's applications by creation."""
+        return f"{self.prefix}{{p:{project_id}}}:apps"
+
+    def project_application(self, project_id: str, platform: str, name: str) -> str:
+        """An application."""
+        return f"{self.prefix}{{p:{project_id}}}:app:{platform}:{name}"
+
+    def project_devices(self, project_id: str, application_id: str) -> str:
+        """An application's endpoints by creation."""
+        return f"{self.prefix}{{p:{project_id}}}:devices:{application_id}"
+
+    def project_device(self, project_id: str, application_id: str) -> str:
+        """An application's endpoints by id."""
+        return f"{self.prefix}{{p:{project_id}}}:device:{application_id}"
+
+    def project_tokens(self, project_id: str, application_id: str) -> str:
+        """Ids of an application's endpoints by token."""
+        return f"{self.prefix}{{p:{project_id}}}:tokens:{application_id}"
 
     # Per shard
 

@@ -22,6 +22,8 @@ _ARGUMENTS = {
     "bucket": 300,
     "name": "order",
     "task_id": "e" * 32,
+    "platform": "HMS",
+    "application_id": "d" * 32,
 }
 
 

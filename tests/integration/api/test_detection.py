@@ -36,7 +36,7 @@ class World:
         return f"/v2/{self.client.account.project_id}/notifications/topics/{self.topic}/detection"
 
     async def start(self, endpoint: str, **extension: Any) -> str:
-        body = {"protocol": "http", "endpoint": endpoint}
+        body: dict[str, Any] = {"protocol": "http", "endpoint": endpoint}
         if extension:
             body |= {"extension": extension}
         answer = await self.client.call("POST", self.target, body)
@@ -51,11 +51,11 @@ class World:
     async def found(self, task: str) -> tuple[int, Any]:
         """The result, once there is one."""
 
-        async def known() -> Any:
-            found = await self.result(task)
-            return found if found[0] != 1 else None
+        async def known() -> bool:
+            return (await self.result(task))[0] != 1
 
-        return await eventually(known, "the probe has a result")
+        await eventually(known, "the probe has a result")
+        return await self.result(task)
 
     async def refuses(self, body: Any, status: int, code: str) -> None:
         before = await snapshot(self.engine.store)
@@ -165,7 +165,8 @@ async def test_a_probe_that_nobody_sends_in_time_was_not_sent(
 async def test_a_probe_looks_as_itself_and_carries_the_headers(world: World) -> None:
     """A type of its own, the caller's headers, and no subscription, since there is none."""
     transport = InstantTransport()
-    world.engine.adapters["http"]._post = transport.post
+    adapter: Any = world.engine.adapters["http"]
+    adapter._post = transport.post
     await world.start(world.receiver.url("one"), header={"x-abc": "v"})
     async with working(world.engine):
         await eventually(lambda: transport.requests, "the probe is sent")
