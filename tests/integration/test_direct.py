@@ -109,6 +109,29 @@ async def test_it_waits_in_the_retry_set(engine: Engine, home: Topic, receiver: 
     assert receiver.names(message_id) == ["one", "one"]
 
 
+async def test_it_waits_while_its_endpoint_is_parked(
+    redis_url: str, tmp_path: Path, receiver: Receiver, impatient: None
+) -> None:
+    """It is delivered once the endpoint is reopened, without having spent tries."""
+    parking = {"blacklist_failures": 2, "blacklist_seconds": 1.0, "retry_delays": ()}
+    async with open_engine(redis_url, tmp_path, receiver, **parking) as engine:
+        home = await engine.homes.open("p", URN, "direct")
+        assert home is not None
+        endpoint = receiver.behave("one", 500, 500, 200)
+        async with working(engine):
+            for _ in range(2):
+                await _send(engine, home, endpoint)
+            await all_ended(engine)
+            shard = engine.keys.shard_of_hash(engine.vault.keyed_hash(endpoint, "health"))
+            parked = engine.keys.parked(shard)
+            await eventually(lambda: engine.store.call("ZCARD", parked), "it is parked")
+            message_id = await _send(engine, home, endpoint)
+            await all_ended(engine)
+        assert receiver.names(message_id) == ["one"]
+        (line,) = [line async for line in engine.log.read(home, message_id=message_id)]
+        assert (line.status, len(line.attempts)) == ("DELIVERED", 1)
+
+
 async def test_it_survives_its_worker(engine: Engine, home: Topic, receiver: Receiver) -> None:
     """A batch whose worker is gone is claimed and delivered by the next."""
     message_id = await _send(engine, home, receiver.url("one"))
