@@ -81,7 +81,7 @@ ROUTES: Final = (
         publish,
         body=Publish,
         answer=Published,
-        errors=("SMN.0006", "SMN.0038", "SMN.0076", "APIGW.0308", "TOCSIN.0001", "TOCSIN.0003"),
+        errors=("SMN.0006", "SMN.0076", "APIGW.0308", "TOCSIN.0001", "TOCSIN.0003"),
         action="smn:topic:publish",
         topic_action="SMN:Publish",
     ),

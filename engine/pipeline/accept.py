@@ -162,8 +162,8 @@ class Publisher:
             raise Refused(
                 "SMN.0008", f"It has at most {MAX_SUBJECT_BYTES} bytes and no control characters."
             )
-        if not draft.content.get("default") or not all(
-            0 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
+        if "default" not in draft.content or not all(
+            1 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
         ):
             raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
         ttl_s = self._settings.default_ttl if draft.ttl_s is None else draft.ttl_s

@@ -140,6 +140,9 @@ async def test_bad_messages_change_nothing(world: World) -> None:
     for name in ("gone", "sms-only"):
         await world.refuses(404, "SMN.0076", message_template_name=name, tags={})
     await world.refuses(403, "SMN.0009", message_template_name="t", tags={})
+    await world.template("partly", "{a}")
+    await world.template("partly", "{b}", "sms")
+    await world.refuses(403, "SMN.0009", message_template_name="partly", tags={"a": "x"})
     await world.refuses(403, "SMN.0009", message_template_name="big", tags={"a": "x" * 1024})
     wrong: tuple[Any, ...] = ([{}], "x", {}, [{"name": "a", "type": "STRING", "value": 1}])
     for attributes in wrong:
