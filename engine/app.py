@@ -5,6 +5,7 @@ The only module that knows all others; adapters come by entry point.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.control.applications import Applications
 from engine.control.detection import Detection
 from engine.control.devices import Devices
+from engine.control.kms import Kms
 from engine.control.sms import Sms
 from engine.control.subscriptions import Subscriptions
 from engine.control.templates import Templates
@@ -21,6 +23,7 @@ from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
 from engine.faults import Faults
 from engine.guard import AddressGuard
+from engine.keyring import Keyring
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
 from engine.pipeline.direct import Direct
@@ -55,7 +58,6 @@ from engine.vault import Vault
 from engine.worker import Worker
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -80,6 +82,7 @@ class Engine:
         store: Store,
         keys: Keys,
         vault: Vault,
+        keyring: Keyring,
         dataset: Dataset,
         transport: Transport | None,
     ) -> None:
@@ -87,6 +90,7 @@ class Engine:
         self.store = store
         self.keys = keys
         self.vault = vault
+        self.keyring = keyring
         self.dataset = dataset
         self.clock = store.clock
         self.faults = Faults(settings.fault_point)
@@ -95,7 +99,7 @@ class Engine:
         self.events = Events(store, keys)
         self.counts = Counters(store, keys)
         self.log = DeliveryLog(store, keys)
-        self.dead = DeadLetters(store, keys)
+        self.dead = DeadLetters(store, keys, keyring)
         self.pending = Pending(store, keys)
         self.retention = Retention(
             store, keys, settings, self.clock, self.dead, self.log, self.pending
@@ -128,7 +132,8 @@ class Engine:
         self.roster = Roster(store, keys, vault, self.pending, secret)
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
-        self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
+        self.kms = Kms(records, self.topics, keyring)
+        self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults, keyring)
         self.protocols = PROTOCOLS | self.adapters.keys()
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
@@ -197,7 +202,8 @@ class Engine:
                 settings.master_key_file or settings.data / "master.key", create=fresh
             )
             dataset = await open_dataset(store, keys, settings, vault)
-            engine = cls(settings, store, keys, vault, dataset, transport)
+            keyring = await asyncio.to_thread(Keyring.open, settings.data, vault)
+            engine = cls(settings, store, keys, vault, keyring, dataset, transport)
             stack.push_async_callback(engine._close)
             yield engine
 

@@ -7,6 +7,7 @@
     │   ├── StoreFull          out of memory: nothing was written
     │   └── StoreUnfit         a server, data set or durability that Tocsin must not run on
     ├── ConfigurationError   the operator's fault: one sentence, exit status 2
+    ├── KeyGone              content is encrypted with a key that is not there any more
     └── AdapterError         an adapter is missing, broken or duplicated
 
 Errors of other libraries are translated at the wall that owns the library and are always
@@ -159,6 +160,10 @@ class StoreUnfit(StoreError):
 
 class ConfigurationError(TocsinError):
     """The operator asked for something that cannot work; the text is one clear sentence."""
+
+
+class KeyGone(TocsinError):
+    """Content is encrypted with a key whose material is not there (any more)."""
 
 
 class AdapterError(TocsinError):

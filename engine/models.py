@@ -43,6 +43,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KmsBinding:
+    """The key that a topic's content is encrypted with; ``id`` names the binding."""
+
+    id: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name."""
 
@@ -54,6 +62,7 @@ class Topic:
     enterprise_project_id: str
     created_ms: int
     updated_ms: int
+    kms: KmsBinding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Worker:
                     name,
                     engine.adapters,
                     pages,
+                    engine.keyring,
                 ),
                 Settler(
                     number,
@@ -320,6 +321,8 @@ class Worker:
         if now - shard.tidied >= _TIDY_S:
             shard.tidied = now
             await self._engine.retention.tidy(shard.number, has_dead=has_dead)
+            # Also without traffic: a key's material goes when its date has passed.
+            await self._engine.keyring.fresh()
             lanes = list(shard.intake.lanes.values())
             await self._store.run(_STRIKE, lanes, (GROUP, _SILENT_MS))
 

@@ -152,6 +152,7 @@ class Hands:
             name,
             engine.adapters,
             Pages(engine.roster),
+            engine.keyring,
         )
         self.settler = Settler(
             shard,

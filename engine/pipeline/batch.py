@@ -16,6 +16,8 @@ from engine.pipeline.pages import NO_PAGE
 from engine.policy import detection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.models import Message
     from engine.pipeline.pages import Entry
     from engine.ports import Adapter
@@ -87,6 +89,7 @@ class Batch:
         "born",
         "claims",
         "closed",
+        "conceal",
         "content",
         "dead",
         "deliveries",
@@ -135,6 +138,8 @@ class Batch:
         self.born = self.flushed_at = now
         self.message: Message | None = None
         self.content: Any = None
+        # Encrypts what an endpoint said of encrypted content, which it may have repeated.
+        self.conceal: Callable[[str], str] | None = None
         self.size = 0
         self.sequence = 0
         self.page = NO_PAGE
@@ -269,6 +274,8 @@ class Batch:
         if self.once:
             self.report = detection.judge(end, code, reason, answer).encode()
             return
+        if answer and self.conceal is not None:
+            answer = self.conceal(answer)
         self.dead.append(
             json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
         )

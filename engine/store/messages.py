@@ -1,4 +1,7 @@
-"""How a message is kept: one JSON array, written at acceptance and never changed."""
+"""How a message is kept: one JSON array, written at acceptance and never changed.
+
+The array of a topic with a key is encrypted as a whole: see `engine.sealing`.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,11 @@ class Reference(NamedTuple):
             return cls(message_id, topic_id, int(page), int(seat), subscription_id)
         except ValueError as error:
             raise StoreError(f"a lane entry is unreadable: {text[:80]!r}") from error
+
+
+def context(topic_id: str, message_id: str) -> str:
+    """What a message's encrypted content belongs to."""
+    return f"message:{topic_id}:{message_id}"
 
 
 def encode(message: Message) -> bytes:

@@ -108,6 +108,7 @@ class SlowWorker:
             name,
             dict.fromkeys(PROTOCOLS, adapter),
             Pages(world.roster),
+            world.keyring,
         )
         self.settler = Settler(
             _SHARD, world.store, world.keys, world.settings, name, Faults(""), lambda *_: None
