@@ -27,8 +27,10 @@ from engine.keyring import Keyring
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
 from engine.pipeline.direct import Direct
+from engine.pipeline.limits import FlowControl
 from engine.policy import attributes as message_attributes
 from engine.policy import structure as message_structure
+from engine.policy.limits import flow_of
 from engine.policy.names import PROTOCOLS, RETIRED
 from engine.ports import Ports
 from engine.registry import load_adapters
@@ -131,9 +133,13 @@ class Engine:
         )
         self.roster = Roster(store, keys, vault, self.pending, secret)
         self.limiter = Limiter(store, keys, vault)
+        flow = flow_of(settings)
+        self.flow = FlowControl(flow, self.limiter, self.clock) if flow else None
         self.topics = Topics(records, settings)
         self.kms = Kms(records, self.topics, keyring)
-        self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults, keyring)
+        self.publisher = Publisher(
+            store, keys, self.clock, settings, records, self.faults, keyring, self.flow
+        )
         self.protocols = PROTOCOLS | self.adapters.keys()
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
@@ -316,7 +322,7 @@ class Engine:
     async def counters(
         self, topic_urn: str, *, since_ms: int = 0, until_ms: int | None = None
     ) -> dict[tuple[str, str], int]:
-        """Counts of a topic by (protocol, name); names: attempted, delivered, 4xx, 5xx.
+        """Counts of a topic by (protocol, name); names: attempted, delivered, 4xx, 5xx, limited.
 
         Summed over 5-minute buckets from ``since_ms`` on, as far back as they are kept.
         """

@@ -83,6 +83,7 @@ class Worker:
             self._touch,
             lambda batch: self._shards[batch.shard].settler.write_now(batch),
             self._on_room,
+            engine.flow,
         )
         # By lane entry: an entry that is read twice is run once.
         self._open: dict[tuple[int, str, bytes], Batch] = {}

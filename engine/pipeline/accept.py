@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from engine.faults import Faults
     from engine.keyring import Keyring
+    from engine.pipeline.limits import FlowControl
     from engine.ports import Clock
     from engine.settings import Settings
     from engine.store.connection import Store
@@ -85,6 +86,7 @@ class Publisher:
         topics: TopicRecords,
         faults: Faults,
         keyring: Keyring,
+        flow: FlowControl | None = None,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -93,6 +95,7 @@ class Publisher:
         self._topics = topics
         self._faults = faults
         self._keyring = keyring
+        self._flow = flow
         # URN → topic and the protocols that it had subscribers of; the script corrects both.
         self._known: dict[str, tuple[Topic, str]] = {}
         self._memory_checked = -_MEMORY_CHECK_S
@@ -112,8 +115,8 @@ class Publisher:
         With an ``idempotency_key`` a second call within the window returns the first one's id;
         ``request_hash`` (hex SHA-256) tells whether it is the same request, by default that of
         the draft. Raises `Refused`: SMN.0005/0006 topic, SMN.0008 subject, SMN.0009 message,
-        APIGW.0201 time_to_live or KMS key, TOCSIN.0001/0003 idempotency, APIGW.0308 backlog or
-        memory.
+        APIGW.0201 time_to_live or KMS key, TOCSIN.0001/0003 idempotency, APIGW.0308 backlog,
+        memory or the topic's rate.
         """
         ttl_s = self._check(draft)
         digest, marker = "", ""
@@ -123,7 +126,7 @@ class Publisher:
             digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
             marker = request_hash or _fingerprint(draft)
         memory_full = await self._memory_is_full()
-        fresh = False
+        fresh, counted = False, ""
         while True:
             topic, active = await self._topic(topic_urn, fresh=fresh)
             message = self._message(topic, Kind.NOTIFICATION, draft, ttl_s)
@@ -134,6 +137,9 @@ class Publisher:
                     raise
                 fresh = True  # it may have another key since it was read
                 continue
+            if self._flow is not None and counted != topic.id:
+                await self._flow.check_publish(topic)
+                counted = topic.id
             accepted = await self._accept(
                 _Offer(message, content, _seen(topic), None, digest, marker, memory_full),
                 active.split(),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from engine.models import Outcome
     from engine.pipeline.health import Health
+    from engine.pipeline.limits import FlowControl
     from engine.ports import Clock
     from engine.settings import Settings
     from engine.store.limiter import Limiter
@@ -50,11 +51,13 @@ class Dispatcher:
         touched: Callable[[Batch], None],
         write_now: Callable[[Batch], Awaitable[bool]],
         on_room: Callable[[], None],
+        flow: FlowControl | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._health = health
         self._limiter = limiter
+        self._flow = flow
         self._touched = touched
         self._write_now = write_now
         self._loop = asyncio.get_running_loop()
@@ -78,6 +81,9 @@ class Dispatcher:
         if batch.claims > self._settings.max_claims:
             batch.running.add(_SOLO)
             self._spawn(self._one_by_one(batch, due))
+        elif due and self._flow is not None and self._flow.concerns(batch):
+            batch.running.add(_SOLO)
+            self._spawn(self._within_limits(self._flow, batch, due))
         elif due and batch.adapter.limits.rate:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))
@@ -85,6 +91,17 @@ class Dispatcher:
             self._queue(batch, due)
             self._arm(batch)
             self._touched(batch)
+
+    async def _within_limits(self, flow: FlowControl, batch: Batch, due: list[Delivery]) -> None:
+        """End what is over a flow limit; the rest goes on as if there were none."""
+        due = await flow.let_through(batch, due)
+        if due and batch.adapter.limits.rate:
+            await self._at_their_rate(batch, due)
+            return
+        batch.running.discard(_SOLO)
+        self._queue(batch, due)
+        self._arm(batch)
+        self._touched(batch)
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
         """Reserve a time at each endpoint whose protocol has a rate; later ones wait for it.
