@@ -132,10 +132,10 @@ class Dispatcher:
                 batch.row.waiting.setdefault(
                     delivery.seat, Waiting(delivery.tries, later_ms, delivery.entry.id)
                 )
-        finally:
-            batch.running.discard(_SOLO)
-            self._arm(batch)
-            self._touched(batch)
+        # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
+        batch.running.discard(_SOLO)
+        self._arm(batch)
+        self._touched(batch)
 
     async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
         """Run a batch that was claimed too often: whoever died may have died of one seat.
@@ -144,25 +144,24 @@ class Dispatcher:
         finds the seat named and buries it.
         """
         row = batch.row
-        try:
-            for delivery in due:
-                if delivery.seat == row.solo:
-                    row.solo = None
-                    batch.running.add(delivery.seat)
-                    self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
-                    continue
-                row.solo = delivery.seat
-                if batch.closed or not await self._write_now(batch):
-                    return
+        for delivery in due:
+            if delivery.seat == row.solo:
+                row.solo = None
                 batch.running.add(delivery.seat)
-                delivery.pool = self.places.others
-                sending = self._start(delivery)
-                if sending is not None:
-                    await sending
-            row.solo = None
-        finally:
-            batch.running.discard(_SOLO)
-            self._touched(batch)
+                self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
+                continue
+            row.solo = delivery.seat
+            if batch.closed or not await self._write_now(batch):
+                return
+            batch.running.add(delivery.seat)
+            delivery.pool = self.places.others
+            sending = self._start(delivery)
+            if sending is not None:
+                await sending
+        row.solo = None
+        # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
+        batch.running.discard(_SOLO)
+        self._touched(batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
