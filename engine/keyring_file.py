@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 NAME: Final = "keyring"
 _VERSION: Final = 1
 _CONTEXT: Final = "keyring"
+_PATIENCE_S: Final = 5.0
+"""A change takes milliseconds; who holds the lock for longer hangs."""
+_POLL_S: Final = 0.01
 _LIMIT: Final = 64 * 1024**2
 """Some hundred thousand keys; more is not a ring and must not be read into memory."""
 
@@ -125,25 +129,36 @@ class KeyringFile:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One writer at a time, whatever processes there are; waits for the others."""
+        """One writer at a time, whatever processes there are; waits a little for the others."""
         try:
             descriptor = os.open(
                 self.path.with_name(f"{NAME}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError:
-                os.close(descriptor)
-                raise
         except OSError as error:
             raise self._unusable(error) from error
         try:
+            self._wait_for(descriptor)
             # Left by a writer that was killed; nobody else has one while the lock is held.
             for rest in self.path.parent.glob(f".{NAME}.*"):
                 rest.unlink(missing_ok=True)
             yield
         finally:
             os.close(descriptor)
+
+    def _wait_for(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        f"The key ring {self.path} is being changed by another process that does"
+                        " not come to an end."
+                    ) from error
+            except OSError as error:
+                raise self._unusable(error) from error
+            time.sleep(_POLL_S)
 
     def _decode(self, raw: bytes) -> Keys:
         try:

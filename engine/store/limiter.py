@@ -93,9 +93,8 @@ class Limiter:
         Windows are asked for themselves, in one call a shard; what is not used after all goes
         back with `give_back`. Penalties do not apply. Sent once only.
         """
-        keys = [self._keys.limit(self._digest(ask.purpose, ask.subject)) for ask in asks]
         args = [(ask.window.count, ask.window.period_s * 1000, ask.events) for ask in asks]
-        replies = await self._by_shard("grant", asks, keys, args)
+        replies = await self._by_shard("grant", asks, args)
         return [Grant(int(events), int(start)) for events, start in replies]
 
     async def give_back(
@@ -106,23 +105,22 @@ class Limiter:
         if not chosen:
             return
         given = [asks[i] for i in chosen]
-        keys = [self._keys.limit(self._digest(ask.purpose, ask.subject)) for ask in given]
         args = [(grants[i].start_ms, unused[i]) for i in chosen]
-        await self._by_shard("give", given, keys, args)
+        await self._by_shard("give", given, args)
 
     async def _by_shard(
-        self, mode: str, asks: Sequence[Ask], keys: Sequence[str], args: Sequence[tuple[int, ...]]
+        self, mode: str, asks: Sequence[Ask], args: Sequence[tuple[int, ...]]
     ) -> list[Any]:
         """Run the script once a shard, all at the same time; replies in the order of ``asks``."""
         by_shard: dict[int, list[int]] = {}
-        for position, ask in enumerate(asks):
-            shard = self._keys.shard_of_hash(self._digest(ask.purpose, ask.subject))
-            by_shard.setdefault(shard, []).append(position)
+        digests = [self._digest(ask.purpose, ask.subject) for ask in asks]
+        for position, digest in enumerate(digests):
+            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append(position)
         parts = await asyncio.gather(
             *(
                 self._store.run(
                     _LIMITER,
-                    [keys[i] for i in positions],
+                    [self._keys.limit(digests[i]) for i in positions],
                     [mode, *(arg for i in positions for arg in args[i])],
                     repeat=False,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from engine.app import Engine
 from engine.errors import Refused
 from engine.keyring import Keyring
 from engine.keyring_file import RingKey
-from engine.models import End, Topic
+from engine.models import End, KmsBinding, Topic
 from engine.ports import Answer
 from tests.engines import Hands, all_ended, eventually, open_engine, snapshot, working
 from tests.receiver import Receiver
@@ -275,6 +276,19 @@ async def test_a_bindings_script_may_run_twice(
     second = world.ring.create("second")
     await kms.rebind(urn, bound.id, second.id)
     assert (await kms.show(urn))[0].key_id == second.id
+
+
+async def test_one_of_two_binders_wins(world: World) -> None:
+    """A topic has one key, whoever asks at the same time."""
+    topic = await world.engine.create_topic("raced")
+    results = await asyncio.gather(
+        *(world.engine.kms.bind(topic.urn, world.key.id) for _ in range(5)),
+        return_exceptions=True,
+    )
+    refusals = [found.code for found in results if isinstance(found, Refused)]
+    assert refusals == ["APIGW.0201"] * 4
+    (bound,) = (found for found in results if isinstance(found, KmsBinding))
+    assert (await world.engine.kms.show(topic.urn))[0] == bound
 
 
 async def test_a_deleted_topic_takes_its_binding_along(world: World) -> None:

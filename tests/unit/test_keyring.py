@@ -303,3 +303,18 @@ def test_writers_of_two_processes_take_turns(tmp_path: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert len({key.alias for key in Keyring.open(tmp_path, VAULT).all_keys()}) == 40
     assert seen == sorted(seen)
+
+
+def test_a_writer_that_hangs_is_not_waited_for_ever(
+    ring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command ends with a sentence; reading needs no lock."""
+    key = ring.create("orders")
+    monkeypatch.setattr("engine.keyring_file._PATIENCE_S", 0.05)
+    with (
+        KeyringFile(tmp_path, VAULT).locked(),
+        pytest.raises(ConfigurationError, match="being changed by another process"),
+    ):
+        ring.disable(key.id)
+    assert Keyring.open(tmp_path, VAULT).state(key.id) is KeyState.ENABLED
+    ring.disable(key.id)
