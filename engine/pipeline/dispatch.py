@@ -98,8 +98,8 @@ class Dispatcher:
         if due and batch.adapter.limits.rate:
             await self._at_their_rate(batch, due)
             return
-        batch.running.discard(_SOLO)
         self._queue(batch, due)
+        batch.running.discard(_SOLO)
         self._arm(batch)
         self._touched(batch)
 
