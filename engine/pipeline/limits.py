@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from engine.errors import Refused, StoreError
 from engine.models import End, Kind
 from engine.pipeline.batch import Try
-from engine.policy.limits import Scope, may_go
+from engine.policy.limits import Scope
 from engine.store.ledger import Waiting
 from engine.store.limiter import Ask
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.pipeline.batch import Batch, Delivery
     from engine.policy.limits import Flow, Rule
     from engine.ports import Clock
-    from engine.store.limiter import Limiter
+    from engine.store.limiter import Grant, Limiter
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ class FlowControl:
         """End the deliveries that are over a limit; returns the others.
 
         A delivery counts once, before its first attempt: one that has waited has been counted,
-        and a redriven one is its operator's decision. All limits are asked together; what a
-        delivery took from one and does not use for another's sake is given back.
+        and a redriven one is its operator's decision. What it took from one limit and does not
+        use for another's sake is given back.
         """
         waiting = batch.row.waiting
         fresh = [delivery for delivery in due if delivery.seat not in waiting]
@@ -95,41 +95,51 @@ class FlowControl:
     async def _refused(
         self, batch: Batch, message: Message, fresh: list[Delivery]
     ) -> list[tuple[Delivery, Rule]]:
-        """The deliveries that must not go, and for which limit's sake."""
-        rules = self._flow.rules[batch.protocol]
-        shared = [rule for rule in rules if rule.scope is not Scope.ENDPOINT]
-        own = [rule for rule in rules if rule.scope is Scope.ENDPOINT]
-        asks = [_ask(rule, batch.protocol, message, len(fresh)) for rule in shared]
-        for rule in own:
-            asks += [_ask(rule, batch.protocol, message, 1, d) for d in fresh]
-        grants = await self._limiter.grant(asks)
-        counts = [grant.events for grant in grants]
-        common, apart = counts[: len(shared)], counts[len(shared) :]
-        passes = [all(apart[i :: len(fresh)]) for i in range(len(fresh))]
-        goes = may_go(passes, common)
-        used = [sum(goes)] * len(shared) + [int(go) for _ in own for go in goes]
-        unused = [count - use for count, use in zip(counts, used, strict=True)]
+        """The deliveries that must not go, and for which limit's sake.
+
+        Narrow limits first, and wider ones only for what passed: otherwise what a full number
+        refuses would use up its topic's share meanwhile, and others be refused for nothing.
+        """
+        going = fresh
+        refused: list[tuple[Delivery, Rule]] = []
+        charged: list[tuple[Ask, Grant, list[Delivery]]] = []
+        for rule in self._flow.rules[batch.protocol]:
+            alone = rule.scope is Scope.ENDPOINT
+            groups = [[delivery] for delivery in going] if alone else [going]
+            asks = [_ask(rule, batch.protocol, message, group) for group in groups]
+            grants = await self._limiter.grant(asks)
+            going = []
+            for ask, grant, group in zip(asks, grants, groups, strict=True):
+                going += group[: grant.events]
+                refused += [(delivery, rule) for delivery in group[grant.events :]]
+                charged.append((ask, grant, group[: grant.events]))
+            if not going:
+                break
+        await self._give_back(batch, charged, {delivery.seat for delivery in going})
+        return refused
+
+    async def _give_back(
+        self, batch: Batch, charged: list[tuple[Ask, Grant, list[Delivery]]], going: set[int]
+    ) -> None:
+        """Uncount what passed one limit and was refused by a later one."""
+        unused = [sum(d.seat not in going for d in group) for _, _, group in charged]
+        asks, grants = [ask for ask, _, _ in charged], [grant for _, grant, _ in charged]
         try:
             await self._limiter.give_back(asks, grants, unused)
         except StoreError as error:
             # They count as sent until their windows have passed.
             log.warning("limiter.failed", extra={"protocol": batch.protocol, "error": str(error)})
-        tightest = shared[common.index(min(common))] if shared else own[0]
-        return [
-            (delivery, tightest if passed else own[0])
-            for delivery, passed, go in zip(fresh, passes, goes, strict=True)
-            if not go
-        ]
 
 
-def _ask(
-    rule: Rule, protocol: str, message: Message, count: int, delivery: Delivery | None = None
-) -> Ask:
+def _ask(rule: Rule, protocol: str, message: Message, group: list[Delivery]) -> Ask:
     subject: tuple[str, ...]
-    if delivery is not None:
-        subject = (protocol, message.project_id, delivery.entry.state.endpoint)
-    elif rule.scope is Scope.TOPIC:
-        subject = (protocol, message.topic_id)
-    else:
-        subject = (protocol, message.project_id)
-    return Ask(f"flow:{rule.scope}", "\n".join(subject), rule.window, count)
+    match rule.scope:
+        case Scope.ENDPOINT:
+            subject = (protocol, message.project_id, group[0].entry.state.endpoint)
+        case Scope.TOPIC:
+            subject = (protocol, message.topic_id)
+        case Scope.PROJECT:
+            subject = (protocol, message.project_id)
+        case _:
+            assert_never(rule.scope)
+    return Ask(f"flow:{rule.scope}", "\n".join(subject), rule.window, len(group))

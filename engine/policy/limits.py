@@ -1,4 +1,4 @@
-"""Message flow limits: which there are, and which deliveries of a batch they let go.
+"""Message flow limits: which there are.
 
 The contract's numbers are its defaults ("Resilience" of the SMN user guide); what is over a limit
 is not sent. A limit holds for a window that begins with the first event and has no penalty.
@@ -6,7 +6,7 @@ is not sent. A limit holds for a window that begins with the first event and has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -22,12 +22,12 @@ _TEN_MINUTES_S: Final = 600
 
 
 class Scope(StrEnum):
-    """What the deliveries that a limit counts have in common."""
+    """What the deliveries that a limit counts have in common; narrow ones come first."""
 
-    PROJECT = "project"
-    TOPIC = "topic"
     ENDPOINT = "endpoint"
     """One number or mailbox, for all topics of a project."""
+    TOPIC = "topic"
+    PROJECT = "project"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """All limits in force; ``rules`` are those of deliveries, by protocol."""
+    """All limits in force; ``rules`` are those of deliveries, by protocol, narrow ones first."""
 
     publish: Window | None = None
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -85,18 +85,3 @@ def flow_of(settings: Settings) -> Flow | None:
         publish=Window(count, _MINUTE_S, 0) if count else None,
         rules={protocol: found for protocol, found in rules.items() if found},
     )
-
-
-def may_go(passes: Sequence[bool], shared: Sequence[int]) -> list[bool]:
-    """Which deliveries of a batch go, the first ones first.
-
-    ``passes`` says of each whether the limits that are its own have room; ``shared`` how many
-    each limit that is common to all of them has room for.
-    """
-    room = min((len(passes), *shared))
-    decided = []
-    for passed in passes:
-        goes = passed and room > 0
-        room -= goes
-        decided.append(goes)
-    return decided
