@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from engine.pipeline.batch import Batch, Delivery, Flush, Taken
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.settle import Settler
-from engine.ports import Adapter, Transport
+from engine.ports import Transport
 from engine.signing import make_certificate
 from engine.store.connection import Store
 from engine.store.keys import GROUP
@@ -34,11 +34,13 @@ async def open_engine(
     url: str,
     data: Path,
     transport: Transport | None = None,
-    *,
-    adapters: Iterable[Adapter[Any, Any]] = (),
     **options: Any,
 ) -> AsyncIterator[Engine]:
-    """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints."""
+    """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints.
+
+    ``adapters`` are the engine's own argument, all other options are settings.
+    """
+    adapters = options.pop("adapters", ())
     settings = make_settings(data, **(QUICK | options))
     opening = Engine.open(
         url,
@@ -161,6 +163,7 @@ class Hands:
             name,
             engine.adapters,
             Pages(engine.roster),
+            engine.keyring,
         )
         self.settler = Settler(
             shard,
@@ -180,13 +183,14 @@ class Hands:
             *("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", 100, "STREAMS", lane, ">"),
             key=lane,
         )
-        return await self.intake.load(
+        batches, _ = await self.intake.load(
             [
                 Taken(protocol, entry_id, fields[1])
                 for _, entries in reply or ()
                 for entry_id, fields in entries
             ]
         )
+        return batches
 
     async def claim(self, protocol: str = "http") -> list[Batch]:
         """Take over what has passed its lease, once there is something."""
@@ -195,7 +199,8 @@ class Hands:
             "a lease passes",
             self._engine.settings.lease_seconds + 5,
         )
-        return await self.intake.load(taken)
+        batches, _ = await self.intake.load(taken)
+        return batches
 
     async def write(self, flush: Flush) -> bool:
         """Run the settle script once for one flush; whether the batch was still held."""

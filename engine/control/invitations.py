@@ -52,6 +52,10 @@ class Invitations:
         self._adapters = adapters
         self._clock = clock
 
+    async def check_key(self, topic: Topic) -> None:
+        """Raise `Refused` APIGW.0201 if an invitation could not be encrypted."""
+        await self._publisher.check_key(topic)
+
     async def invite(self, topic: Topic, subscription: Subscription) -> None:
         """Send the confirmation message, unless flow control suppresses it."""
         until_ms = await self._limiter.take(_LIMIT, _subject(subscription), self._of(subscription))
@@ -78,7 +82,11 @@ class Invitations:
             f"You have left. If you want {_to(topic)} again, open this link within 48 hours: {link}"
         )
         kind = Kind.USER_CONFIRMATION if topic.user else Kind.CANCELLATION
-        await self._send(topic, subscription, kind, text, link)
+        try:
+            await self._send(topic, subscription, kind, text, link)
+        except Refused as refused:
+            # A farewell that cannot be sent must keep nobody subscribed.
+            log.warning("cancellation.unsent", extra={"reason": str(refused)})
 
     async def welcome(self, topic: Topic, subscription: Subscription) -> None:
         """Tell a subscription user that has agreed how to leave, whenever it likes to."""

@@ -97,7 +97,8 @@ class Subscriptions:
 
         An unconfirmed one is invited (again), within the confirmation flow control.
         Codes: SMN.0005/0006 topic, SMN.0011 protocol, SMN.0012 endpoint, SMN.0017 remark,
-        SMN.0043 extension, SMN.0069 internal endpoint, SMN.0007 quota.
+        SMN.0043 extension, SMN.0069 internal endpoint, SMN.0007 quota, APIGW.0201 when the
+        invitation cannot be encrypted with the topic's key.
         """
         request = Request(protocol, endpoint, remark, extension or {})
         (result,) = await self.add_batch(topic_urn, [request], confirmed=confirmed)
@@ -147,6 +148,11 @@ class Subscriptions:
         """
         if protocol not in self._adapters:
             return [Refused("SMN.0011")] * len(wishes)
+        if status is Status.UNCONFIRMED:
+            try:
+                await self._invitations.check_key(topic)
+            except Refused as refused:
+                return [refused] * len(wishes)
         seated = await self._seat(topic, protocol, wishes, status)
         found = await self._roster.read_many(topic.id, topic.urn, [seat.id for seat in seated])
         results: list[Added | Refused] = []

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import Refused
 from engine.models import FilterPolicy
+from engine.policy.attributes import PROTOCOL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROTOCOL: Final = "smn_protocol"
 
 Attributes = Iterable[Mapping[str, object]]
 Demands = tuple[tuple[str, frozenset[str]], ...]
@@ -59,7 +58,7 @@ def check(policies: Sequence[FilterPolicy]) -> None:
 def protocols(attributes: Attributes) -> frozenset[str] | None:
     """The protocols that a message is for; None = all."""
     for attribute in attributes:
-        if attribute.get("name") == PROTOCOL:
+        if attribute.get("name") == PROTOCOL_NAME:
             return frozenset(_values(attribute))
     return None
 
@@ -69,7 +68,7 @@ def demands(attributes: Attributes) -> Demands:
     return tuple(
         (str(attribute.get("name")), frozenset(_values(attribute)))
         for attribute in attributes
-        if attribute.get("name") != PROTOCOL
+        if attribute.get("name") != PROTOCOL_NAME
     )
 
 

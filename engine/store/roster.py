@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
 from engine.models import PAGE_SEATS, Listing
+from engine.store.recipients import Recipients
 from engine.store.scripts import script
 from engine.store.seats import Seats, Wish, dump
 
@@ -70,6 +71,7 @@ class Roster:
         self._pending = pending
         self._seats = Seats(vault, secret_endpoints)
         self.decode = self._seats.decode
+        self.recipients = Recipients(vault)
 
     # Writing
 

@@ -33,7 +33,8 @@ def polices(*sets: tuple[str, Sequence[Any]]) -> dict[str, Any]:
 
 def attribute(name: str, *values: str) -> dict[str, Any]:
     """A checked message attribute."""
-    return {"name": name, "type": "STRING_ARRAY", "value": list(values)}
+    kind = "PROTOCOL" if name == "smn_protocol" else "STRING_ARRAY"
+    return {"name": name, "type": kind, "value": list(values)}
 
 
 async def _set(world: World, method: str, *sets: tuple[str, Sequence[Any]]) -> list[str]:

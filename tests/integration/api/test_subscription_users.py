@@ -201,6 +201,7 @@ async def test_topics_take_endpoints_over(world: World) -> None:
         1,
         0,
     ]
+    await world.deliver()
     await world.engine.publish(world.topic, "hello")
     await world.deliver()
     assert _last(world)["message"] == "hello"
