@@ -16,6 +16,7 @@ from engine.api import (
     kms,
     messages,
     public,
+    reference,
     sms,
     subscriptions,
     templates,
@@ -37,4 +38,5 @@ ROUTES: Final = (
     *public.ROUTES,
     *identity.ROUTES,
     *health.ROUTES,
+    *reference.ROUTES,
 )
