@@ -26,7 +26,7 @@ from engine.api.openapi import document
 from engine.api.table import ROUTES
 from tests.serving import Serve, serve
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 30
 """Requests for each operation; a hundred operations then take about a minute."""
 _REAL: Final = 5
 """Of so many names one stays as it was invented."""
