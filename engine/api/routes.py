@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -28,6 +29,9 @@ MAX_BODY: Final = 12 * 1024 * 1024
 """Bytes of a request body (SMN "Constraints": the gateway's limit for signed requests)."""
 MAX_PUBLIC_BODY: Final = 64 * 1024
 """Anybody may send these, so that they get no more than a log-in needs."""
+
+_SHORT: Final = 512
+"""Characters of a path that is worth remembering in its decoded form."""
 
 Handler = Callable[["Call"], Awaitable[dict[str, Any] | Reply]]
 
@@ -150,7 +154,7 @@ class Router:
         node.routes[route.method] = route, tuple(names)
 
 
-def _walk(node: _Node, segments: list[str], index: int, values: list[str]) -> _Node | None:
+def _walk(node: _Node, segments: tuple[str, ...], index: int, values: list[str]) -> _Node | None:
     if index == len(segments):
         return node if node.routes else None
     literal = node.literals.get(segments[index])
@@ -167,13 +171,19 @@ def _walk(node: _Node, segments: list[str], index: int, values: list[str]) -> _N
     return found
 
 
-def _decode(path: str) -> list[str]:
+def _decode(path: str) -> tuple[str, ...]:
+    """The segments; publishers send the same path again and again."""
+    return _decoded(path) if len(path) <= _SHORT else _decoded.__wrapped__(path)
+
+
+@lru_cache(maxsize=1024)
+def _decoded(path: str) -> tuple[str, ...]:
     segments = path.split("/")[1:]
     try:
         # A path of raw non-ASCII bytes arrives with surrogates in their place.
         path.encode("ascii")
         if "%" not in path:
-            return segments
-        return [unquote(segment, errors="strict") for segment in segments]
+            return tuple(segments)
+        return tuple(unquote(segment, errors="strict") for segment in segments)
     except UnicodeError as error:
         raise Failure(400, "APIGW.0201", "The path is not percent-encoded UTF-8.") from error
