@@ -21,6 +21,8 @@ HEADERS: Final = {
 }
 _DEPTH: Final = 4
 """Levels of nested objects that are unfolded."""
+_STATUS: Final = "\0"
+"""Where the HTTP statuses of a response go: several may have the same one."""
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 _PAGE: Final = Template(
@@ -117,9 +119,9 @@ def _operation(
     document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]
 ) -> str:
     name = operation["operationId"]
-    shown = escape(path).replace("/", "/<wbr>")
+    target = escape(path).replace("/", "/<wbr>")
     parts = [
-        f'<details id="{escape(name)}"><summary><b>{method.upper()}</b><code>{shown}</code>',
+        f'<details id="{escape(name)}"><summary><b>{method.upper()}</b><code>{target}</code>',
         f"<small>{escape(name)}: {_prose(operation['summary'])}</small></summary><div>",
     ]
     if "description" in operation:
@@ -140,8 +142,10 @@ def _operation(
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         parts.append(_list("Body", list(_fields(document, schema))))
+    alike: dict[str, list[str]] = {}
     for status, response in operation["responses"].items():
-        parts.append(_response(document, status, response))
+        alike.setdefault(_response(document, response), []).append(status)
+    parts += [shown.replace(_STATUS, ", ".join(found), 1) for shown, found in alike.items()]
     return "".join(parts) + "</div></details>"
 
 
@@ -160,18 +164,18 @@ def _access(operation: Mapping[str, Any]) -> str:
     return text
 
 
-def _response(document: Mapping[str, Any], status: str, response: Mapping[str, Any]) -> str:
+def _response(document: Mapping[str, Any], response: Mapping[str, Any]) -> str:
     if "$ref" in response:
         found = _resolve(document, response["$ref"])
         codes = [line.removeprefix("- ") for line in found["description"].splitlines()]
         items = "".join(f"<li>{_prose(line)}</li>" for line in codes)
-        return f"<dl><div><dt>{status}</dt><dd><ul>{items}</ul></dd></div></dl>"
+        return f"<dl><div><dt>{_STATUS}</dt><dd><ul>{items}</ul></dd></div></dl>"
     about = _prose(response["description"].partition("\n\n")[0])
     content = response.get("content", {})
     media = next(iter(content), "no body")
     rows = list(_fields(document, content.get("application/json", {}).get("schema", {})))
     shown = "" if media == "application/json" else f" <code>{escape(media)}</code>"
-    return f"<h3>{status}</h3><p>{about}{shown}</p>" + _list("", rows)
+    return f"<h3>{_STATUS}</h3><p>{about}{shown}</p>" + _list("", rows)
 
 
 def _list(title: str, rows: list[str]) -> str:
@@ -258,4 +262,4 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def _code(schema: Mapping[str, Any]) -> str:
     code = schema.get("x-error-code", "")
-    return f"Else `{code}`." if code else ""
+    return f"Bad values: `{code}`." if code else ""

@@ -324,13 +324,17 @@ def _failure(
     """A reference to the response of these codes, which many operations share."""
     name = f"{shape.value}.{status}.{'-'.join(found)}"
     if name not in responses:
-        texts = (f"- `{code}` {CATALOG[code][1] if code in CATALOG else ''}" for code in found)
         responses[name] = {
-            "description": "\n".join(text.rstrip() for text in texts),
+            "description": "\n".join(f"- `{code}` {_text(code)}".rstrip() for code in found),
             "headers": {REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"}},
             "content": _failure_content(shape, found),
         }
     return {"$ref": f"#/components/responses/{name}"}
+
+
+def _text(code: str) -> str:
+    """The catalogue's text; what is filled in for each failure is left open."""
+    return CATALOG[code][1].replace("{}", "…") if code in CATALOG else ""
 
 
 def _failure_content(shape: Shape, found: Sequence[str]) -> dict[str, Any]:

@@ -255,8 +255,8 @@ _MAKERS: Final[dict[str, Callable[[Stage], Awaitable[str]]]] = {
         {
             "name": "app_{number}",
             "platform": "HMS",
-            "platform_principal": "principal",
-            "platform_credential": "credential",
+            "platform_principal": "100238467",
+            "platform_credential": "c" * 32,
         },
         "application_urn",
     ),

@@ -15,8 +15,8 @@ def _application(**fields: Any) -> dict[str, Any]:
     return {
         "name": "fresh_{number}",
         "platform": "HMS",
-        "platform_principal": "principal",
-        "platform_credential": "credential",
+        "platform_principal": "100238467",
+        "platform_credential": "c" * 32,
     } | fields
 
 
@@ -34,7 +34,7 @@ def _about_device(operation: str, body: Any = None) -> tuple[Case, ...]:
     )
 
 
-_NEW: Final = {"platform_principal": "other", "platform_credential": "other"}
+_NEW: Final = {"platform_principal": "100238467", "platform_credential": "d" * 32}
 _DEVICE: Final = {"token": "fresh-{number}", "user_data": "mine"}
 
 _PUSH: Final = (
@@ -48,7 +48,7 @@ _PUSH: Final = (
         "CreateApplication",
         400,
         "SMN.0121",
-        _application(name="app_{number}", platform_credential="other"),
+        _application(name="app_{number}", platform_credential="d" * 32),
         given=("application_urn",),
     ),
     Case("ListApplications", 200, given=("application_urn",)),
