@@ -202,7 +202,7 @@ async def _is_known(stage: Stage) -> bool:
     return bool(answer.json["status"] != 1)
 
 
-_FULL_USER: Final = {
+_FULL_USER: Final[dict[str, Any]] = {
     "name": "full-{number}",
     "group": ["ops"],
     "http": {"endpoint": "http://127.0.0.1:9/{number}/a", "header": {"x-a": "b"}},
@@ -221,6 +221,13 @@ _FULL_USER: Final = {
         "robot_code": "c",
     },
 }
+
+_OTHER_USER: Final = {
+    "name": "other-{number}",
+    "dingding": _FULL_USER["dingding"] | {"keyword": None, "sign_secret": "SEC1"},
+    "feishu": _FULL_USER["feishu"] | {"keyword": "a", "sign_secret": None},
+}
+"""What one user cannot have at the same time."""
 
 _MAKERS: Final[dict[str, Callable[[Stage], Awaitable[str]]]] = {
     "topic_urn": _topic,
@@ -272,6 +279,7 @@ _MAKERS: Final[dict[str, Callable[[Stage], Awaitable[str]]]] = {
     ),
     "probed": _probed,
     "full_user": _maker("CreateSubscriptionUser", _FULL_USER, "id"),
+    "other_user": _maker("CreateSubscriptionUser", _OTHER_USER, "id"),
     "key_id": _key,
     "kms_id": _maker("CreateKmsKey", {"key_id": "{key_id}"}, "id"),
 }

@@ -102,7 +102,7 @@ _USERS: Final = (
     Case("CreateSubscriptionUser", 400, "SMN.0043", b"{"),
     Case("CreateSubscriptionUser", 400, "SMN.0012", _user(sms={"endpoint": "nobody"})),
     Case("CreateSubscriptionUser", 403, "SMN.0001", _user(), path={"domain_id": "{missing}"}),
-    Case("ListSubscriptionUser", 200, given=("full_user",)),
+    Case("ListSubscriptionUser", 200, given=("full_user", "other_user")),
     Case("ListSubscriptionUser", 200, query="group=ops&offset=9999"),
     Case("ListSubscriptionUser", 400, "SMN.0015", query="limit=0"),
     Case("UpdateSubscriptionUser", 200, body={"name": "other", "group": []}, path=_USER),
