@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -31,8 +32,8 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the record holds."""
-        moment = datetime.fromtimestamp(record.created, UTC)
-        time = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+        seconds, fraction = divmod(record.created, 1)
+        time = f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z"
         event = _one_line(record.getMessage())
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
@@ -41,6 +42,12 @@ class EventFormatter(logging.Formatter):
         words = [time, record.levelname, self._process, event]
         words += [f"{name}={_value(value)}" for name, value in fields.items()]
         return " ".join(words)
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    """A busy process writes thousands of lines in the same one."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _one_line(text: str) -> str:
@@ -59,3 +66,6 @@ def configure(process: str, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+    # What no line shows need not be found out for each (Python's logging, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - the documented switch

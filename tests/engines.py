@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from engine.pipeline.batch import Batch, Delivery, Flush, Taken
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.settle import Settler
-from engine.ports import Transport
+from engine.ports import Adapter, Transport
 from engine.signing import make_certificate
 from engine.store.connection import Store
 from engine.store.keys import GROUP
@@ -34,20 +34,20 @@ async def open_engine(
     url: str,
     data: Path,
     transport: Transport | None = None,
+    adapters: Iterable[Adapter[Any, Any]] = (),
     **options: Any,
 ) -> AsyncIterator[Engine]:
     """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints.
 
-    ``adapters`` are the engine's own argument, all other options are settings.
+    ``adapters`` are there beside the installed ones, and instead of those of their protocols.
     """
-    adapters = options.pop("adapters", ())
     settings = make_settings(data, **(QUICK | options))
     opening = Engine.open(
         url,
         settings=settings,
         transport=transport,
         public_url="http://tocsin.test",
-        adapters=adapters,
+        adapters=tuple(adapters),
     )
     async with AsyncExitStack() as stack:
         with patch("engine.store.dataset.make_certificate", _made_once):

@@ -59,6 +59,7 @@ class ApplicationItem(Shown):
     application_urn: str
     application_id: str
     enabled: str
+    apple_certificate_expiration_date: str | None = None
 
 
 class ApplicationList(Requested):
@@ -72,6 +73,7 @@ class Enabled(Shown):
     """All that is shown of an application's attributes."""
 
     enabled: str
+    apple_certificate_expiration_date: str | None = None
 
 
 class ApplicationAttributes(Requested):

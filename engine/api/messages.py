@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from engine.api.bodies import Body, Code, Line, Requested
 from engine.api.routes import TOPIC, Route
@@ -12,6 +12,23 @@ from engine.errors import Refused
 
 if TYPE_CHECKING:
     from engine.api.call import Call
+
+
+# What the engine checks by itself, for readers of the document.
+_NONE: Final = {"type": "null"}
+_TAGS: Final = {
+    "anyOf": [{"type": "object", "additionalProperties": {"type": "string"}}, _NONE],
+}
+_ATTRIBUTE: Final = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "type": {"enum": ["STRING", "STRING_ARRAY", "PROTOCOL"]},
+        "value": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    },
+    "required": ["name", "type", "value"],
+}
+_ATTRIBUTES: Final = {"anyOf": [{"type": "array", "items": _ATTRIBUTE}, _NONE]}
 
 
 class Publish(Body):
@@ -25,11 +42,13 @@ class Publish(Body):
     message: Annotated[str | None, Code("SMN.0009")] = None
     message_structure: Annotated[str | None, Code("SMN.0021")] = None
     message_template_name: Annotated[str | None, Code("SMN.0042")] = None
-    tags: Annotated[Any, Code("SMN.0038")] = None
+    tags: Annotated[Any, WithJsonSchema(_TAGS), Code("SMN.0038")] = None
     time_to_live: Annotated[
         int | Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None, Code("APIGW.0201")
     ] = None
-    message_attributes: Annotated[list[Any] | None, Code("SMN.0043")] = None
+    message_attributes: Annotated[
+        list[Any] | None, WithJsonSchema(_ATTRIBUTES), Code("SMN.0043")
+    ] = None
     locale: Annotated[Annotated[Line, Field(max_length=32)] | None, Code("APIGW.0201")] = None
 
 
@@ -82,6 +101,7 @@ ROUTES: Final = (
         body=Publish,
         answer=Published,
         errors=("SMN.0006", "SMN.0076", "APIGW.0308", "TOCSIN.0001", "TOCSIN.0003"),
+        headers=(("Idempotency-Key", "The same key and body again answer the same message id."),),
         action="smn:topic:publish",
         topic_action="SMN:Publish",
     ),

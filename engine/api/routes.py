@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from engine.api.answers import Failure, Reply, Shape
+from engine.errors import CATALOG
 
 if TYPE_CHECKING:
     from engine.api.bodies import Body, Query, Shown
@@ -27,6 +29,9 @@ MAX_BODY: Final = 12 * 1024 * 1024
 """Bytes of a request body (SMN "Constraints": the gateway's limit for signed requests)."""
 MAX_PUBLIC_BODY: Final = 64 * 1024
 """Anybody may send these, so that they get no more than a log-in needs."""
+
+_SHORT: Final = 512
+"""Characters of a path that is worth remembering in its decoded form."""
 
 Handler = Callable[["Call"], Awaitable[dict[str, Any] | Reply]]
 
@@ -58,7 +63,10 @@ class Route:
     reach.
 
     ``query`` and ``body`` are what is read from the request, ``answer`` is what a success shows.
-    ``errors`` are the contract codes of its own, beside those that models and paths imply.
+    ``errors`` are the contract codes of its own, beside those that models and paths imply;
+    where the status is not the catalogue's it goes before: ``"400 SMN.0022"``.
+    ``headers`` are the request headers that it reads, each with what it means;
+    ``content_type`` is that of a success without an ``answer``.
     ``action`` is the IAM action that the caller needs, ``topic_action`` the one by which a
     topic's access policy can let another account in. ``trace`` says how it is audited.
     """
@@ -71,6 +79,8 @@ class Route:
     body: type[Body] | None = None
     answer: type[Shown] | None = None
     errors: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
     auth: Auth = Auth.CALLER
     action: str = ""
     topic_action: str = ""
@@ -85,6 +95,12 @@ class Route:
     def max_body(self) -> int:
         """Bytes of a request body."""
         return MAX_BODY if self.auth is Auth.CALLER else MAX_PUBLIC_BODY
+
+
+def declared(error: str) -> tuple[int, str]:
+    """Status and code of an entry of `Route.errors`; `LookupError` if it has no status."""
+    status, space, code = error.rpartition(" ")
+    return (int(status) if space else CATALOG[code][0]), code
 
 
 @dataclass(slots=True)
@@ -138,7 +154,7 @@ class Router:
         node.routes[route.method] = route, tuple(names)
 
 
-def _walk(node: _Node, segments: list[str], index: int, values: list[str]) -> _Node | None:
+def _walk(node: _Node, segments: tuple[str, ...], index: int, values: list[str]) -> _Node | None:
     if index == len(segments):
         return node if node.routes else None
     literal = node.literals.get(segments[index])
@@ -155,13 +171,19 @@ def _walk(node: _Node, segments: list[str], index: int, values: list[str]) -> _N
     return found
 
 
-def _decode(path: str) -> list[str]:
+def _decode(path: str) -> tuple[str, ...]:
+    """The segments; publishers send the same path again and again."""
+    return _decoded(path) if len(path) <= _SHORT else _decoded.__wrapped__(path)
+
+
+@lru_cache(maxsize=1024)
+def _decoded(path: str) -> tuple[str, ...]:
     segments = path.split("/")[1:]
     try:
         # A path of raw non-ASCII bytes arrives with surrogates in their place.
         path.encode("ascii")
         if "%" not in path:
-            return segments
-        return [unquote(segment, errors="strict") for segment in segments]
+            return tuple(segments)
+        return tuple(unquote(segment, errors="strict") for segment in segments)
     except UnicodeError as error:
         raise Failure(400, "APIGW.0201", "The path is not percent-encoded UTF-8.") from error

@@ -18,6 +18,7 @@ from engine.api import (
     messages,
     notify_policies,
     public,
+    reference,
     sms,
     subscription_changes,
     subscription_users,
@@ -45,4 +46,5 @@ ROUTES: Final = (
     *public.ROUTES,
     *identity.ROUTES,
     *health.ROUTES,
+    *reference.ROUTES,
 )
