@@ -59,6 +59,17 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
+class Logtank:
+    """Where a topic's delivery log can be read: a log group and stream of LTS."""
+
+    id: str
+    group_id: str
+    stream_id: str
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One endpoint's wish for one topic's messages.
 
