@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Shown
@@ -76,8 +76,13 @@ def _number(value: object) -> object:
     return value
 
 
+def _shown(least: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", "integer", "null"], "minimum": least})
+
+
 _Conditions = Annotated[list[Condition] | None, Field(max_length=_MOST)]
-_Number = BeforeValidator(_number)
+_Limit = Annotated[int, Field(ge=1, le=_MAX_PART)]
+_Offset = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class ListInstances(Body):
@@ -92,12 +97,8 @@ class ListInstances(Body):
         None
     )
     without_any_tag: Annotated[bool | None, Code("SMN.0038")] = None
-    limit: Annotated[
-        Annotated[Annotated[int, Field(ge=1, le=_MAX_PART)] | None, _Number], Code("SMN.0015")
-    ] = None
-    offset: Annotated[
-        Annotated[Annotated[int, Field(ge=0, le=10**9)] | None, _Number], Code("SMN.0015")
-    ] = None
+    limit: Annotated[_Limit | None, BeforeValidator(_number), _shown(1), Code("SMN.0015")] = None
+    offset: Annotated[_Offset | None, BeforeValidator(_number), _shown(0), Code("SMN.0015")] = None
 
 
 class TagItem(Shown):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 from pydantic import AfterValidator, Field
@@ -139,9 +140,11 @@ async def list_with_resources(call: Call) -> dict[str, Any]:
     """As the other list, each topic with its tags, access policy and logtank."""
     engine = call.services.engine
     found = await matching(call)
-    tagged = await engine.tags.of(found.items)
-    policies = await engine.attributes.policies(found.items)
-    bound = await engine.logtanks.of(found.items)
+    tagged, policies, bound = await asyncio.gather(
+        engine.tags.of(found.items),
+        engine.attributes.policies(found.items),
+        engine.logtanks.of(found.items),
+    )
     return {
         "request_id": call.request_id,
         "topic_count": found.total,
