@@ -20,6 +20,10 @@ _ARGUMENTS = {
     "protocol": "http",
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
+    "name": "order",
+    "task_id": "e" * 32,
+    "platform": "HMS",
+    "application_id": "d" * 32,
 }
 
 

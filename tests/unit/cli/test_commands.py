@@ -10,7 +10,9 @@ from engine.cli import app
 
 COMMANDS = ["serve", "api", "worker", "demo", "outbox", "version"]
 NESTED = ["list", "redrive", "drop"]
-PATHS = [[command] for command in COMMANDS] + [["dead", command] for command in NESTED]
+KEY = ["create", "list", "disable", "enable", "schedule-deletion", "cancel-deletion"]
+PATHS = [[command] for command in COMMANDS]
+PATHS += [["dead", command] for command in NESTED] + [["key", command] for command in KEY]
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
