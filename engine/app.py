@@ -12,15 +12,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.control.applications import Applications
+from engine.control.attributes import Attributes
 from engine.control.detection import Detection
 from engine.control.devices import Devices
 from engine.control.filter_policies import FilterPolicies
 from engine.control.invitations import Invitations
 from engine.control.kms import Kms
+from engine.control.logtanks import Logtanks
 from engine.control.notify_policies import NotifyPolicies
 from engine.control.sms import Sms
 from engine.control.subscription_users import SubscriptionUsers
 from engine.control.subscriptions import Subscriptions
+from engine.control.tags import Tags
 from engine.control.templates import Templates
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -43,6 +46,7 @@ from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
 from engine.store.applications import ApplicationRecords
+from engine.store.attribute_records import AttributeRecords
 from engine.store.codes import Codes
 from engine.store.connection import Store
 from engine.store.counters import Counters
@@ -53,11 +57,13 @@ from engine.store.events import Events
 from engine.store.homes import Homes
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
+from engine.store.logtank_records import LogtankRecords
 from engine.store.notify_records import NotifyRecords
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.probes import Probes
 from engine.store.roster import Roster
+from engine.store.tag_records import TagRecords
 from engine.store.templates import TemplateRecords
 from engine.store.topic_records import TopicRecords
 from engine.store.user_records import UserRecords
@@ -145,6 +151,9 @@ class Engine:
         flow = flow_of(settings)
         self.flow = FlowControl(flow, self.limiter, self.clock) if flow else None
         self.topics = Topics(records, settings)
+        self.attributes = Attributes(self.topics, records, AttributeRecords(store, keys))
+        self.tags = Tags(self.topics, TagRecords(store, keys))
+        self.logtanks = Logtanks(self.topics, LogtankRecords(store, keys))
         self.kms = Kms(records, self.topics, keyring)
         self.publisher = Publisher(
             store, keys, self.clock, settings, records, self.faults, keyring, self.flow

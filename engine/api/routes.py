@@ -67,8 +67,9 @@ class Route:
     where the status is not the catalogue's it goes before: ``"400 SMN.0022"``.
     ``headers`` are the request headers that it reads, each with what it means;
     ``content_type`` is that of a success without an ``answer``.
-    ``action`` is the IAM action that the caller needs, ``topic_action`` the one by which a
-    topic's access policy can let another account in. ``trace`` says how it is audited.
+    ``action`` is the IAM action that the caller needs, or a function that finds it where it
+    depends on what is asked; ``topic_action`` is the one by which a topic's access policy can
+    let another account in. ``trace`` says how it is audited.
     """
 
     operation: str
@@ -82,7 +83,7 @@ class Route:
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
     auth: Auth = Auth.CALLER
-    action: str = ""
+    action: str | Callable[[Call], str] = ""
     topic_action: str = ""
     trace: Trace | None = None
     success: int = 200

@@ -7,6 +7,7 @@ a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
     {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
+    {n}:tags:T              hash    a topic's tags: key → value
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation
@@ -35,6 +36,7 @@ a token or a lane entry does too.
     token:H                 string  an issued token; expires
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
+    {p:PROJECT}:logtanks    set     topics of a project that have, or had, a logtank
     {p:PROJECT}:templates   hash    template id → what a list shows of it
     {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
     {p:PROJECT}:apps        zset    a project's applications, ``platform:name``, by creation
@@ -124,6 +126,10 @@ class Keys:
     def project_subscriptions(self, project_id: str) -> str:
         """A project's subscriptions by creation."""
         return f"{self.prefix}{{p:{project_id}}}:subs"
+
+    def project_logtanks(self, project_id: str) -> str:
+        """A project's topics among which are all that have a logtank."""
+        return f"{self.prefix}{{p:{project_id}}}:logtanks"
 
     def project_templates(self, project_id: str) -> str:
         """A project's message templates."""
@@ -220,6 +226,10 @@ class Keys:
     def topic(self, topic_id: str) -> str:
         """A topic's record."""
         return f"{self._tag(topic_id)}topic:{topic_id}"
+
+    def tags(self, topic_id: str) -> str:
+        """A topic's tags."""
+        return f"{self._tag(topic_id)}tags:{topic_id}"
 
     def subscriptions(self, topic_id: str) -> str:
         """Where a topic's subscriptions sit."""
