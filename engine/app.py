@@ -10,12 +10,14 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.directory import Directory
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
 from engine.faults import Faults
 from engine.guard import AddressGuard
+from engine.iam.live import LiveDirectory
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
 from engine.ports import Ports
@@ -29,6 +31,7 @@ from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
+from engine.store.directory_records import DirectoryRecords
 from engine.store.events import Events
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
@@ -77,6 +80,10 @@ class Engine:
         self.clock = store.clock
         self.faults = Faults(settings.fault_point)
         self.accounts = Accounts(store, keys, vault, settings)
+        live = LiveDirectory(
+            DirectoryRecords(store, keys, settings), vault, dataset.region, self.accounts.find
+        )
+        self.directory = Directory(live, self.accounts)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
         self.events = Events(store, keys)
         self.counts = Counters(store, keys)

@@ -10,6 +10,7 @@ from typing import Final
 from engine.api import (
     health,
     identity,
+    identity_lists,
     messages,
     public,
     subscriptions,
@@ -24,5 +25,6 @@ ROUTES: Final = (
     *messages.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,
+    *identity_lists.ROUTES,
     *health.ROUTES,
 )

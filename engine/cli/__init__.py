@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from engine.cli import api, dead, demo, outbox, serve, version, worker
+from engine.cli import api, dead, demo, iam, outbox, serve, version, worker
 
 app = typer.Typer(
     name="tocsin",
@@ -20,4 +20,5 @@ app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("outbox")(outbox.outbox)
 app.add_typer(dead.app, name="dead")
+app.add_typer(iam.app, name="iam")
 app.command("version")(version.version)

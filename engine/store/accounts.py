@@ -1,6 +1,7 @@
 """The data set's account: one domain, one project named after the region, one user, one key.
 
-It is made exactly once, by whichever process comes first. The password and the secret key stay
+It is made exactly once, by whichever process comes first, and is the directory's beginning
+(`engine.iam.live`). The password and the secret key stay
 readable for holders of the master key, so that a new data directory on an existing data set
 writes the same credentials; log-ins are checked against the Argon2id hash only.
 """
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from engine.iam.passwords import hash_password
-from engine.iam.recent import Recent
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -49,22 +49,20 @@ class Account:
 
 
 class Accounts:
-    """Makes and finds accounts."""
+    """Makes and finds the account."""
 
     def __init__(self, store: Store, keys: Keys, vault: Vault, settings: Settings) -> None:
         self._store = store
         self._keys = keys
         self._vault = vault
         self._settings = settings
-        # One account: one entry, read at most once a second however many keys are tried.
-        self._recent = Recent(self._read)
 
     async def bootstrap(self) -> Account:
         """The account, created if there is none; any number of processes may race.
 
         Raises `StoreError`, and `StoreUnfit` if another master key encrypted it.
         """
-        account = await self._read()
+        account = await self.find()
         if account is not None:
             return account
         fields = await self._fresh()
@@ -72,28 +70,8 @@ class Accounts:
         stored = await self._store.run(_CREATE, [self._keys.account()], given)
         return self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
 
-    async def by_access_key(self, access_key: str) -> Account | None:
-        """The account that the access key belongs to. Raises `StoreError`."""
-        account = await self._recent.get("")
-        return account if account is not None and account.access_key == access_key else None
-
-    async def by_user_id(self, user_id: str) -> Account | None:
-        """The account of the user with this id. Raises `StoreError`."""
-        account = await self._recent.get("")
-        return account if account is not None and account.user_id == user_id else None
-
-    async def by_user_name(
-        self, name: str, *, domain_id: str | None = None, domain_name: str | None = None
-    ) -> Account | None:
-        """The account of the user with this name in that domain. Raises `StoreError`."""
-        account = await self._recent.get("")
-        if account is None or account.user_name != name:
-            return None
-        if domain_id is not None:
-            return account if account.domain_id == domain_id else None
-        return account if account.domain_name == domain_name else None
-
-    async def _read(self, _: str = "") -> Account | None:
+    async def find(self) -> Account | None:
+        """The account; None before any process has made it. Raises `StoreError`."""
         stored = await self._store.call("HGETALL", self._keys.account(), repeatable=True)
         if not stored:
             return None
