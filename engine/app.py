@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.attributes import Attributes
 from engine.control.directory import Directory
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
@@ -26,6 +27,7 @@ from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.attribute_records import AttributeRecords
 from engine.store.connection import Store
 from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
@@ -121,6 +123,7 @@ class Engine:
         self.roster = Roster(store, keys, vault, self.pending, secret)
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
+        self.attributes = Attributes(self.topics, records, AttributeRecords(store, keys))
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
         self.subscriptions = Subscriptions(
             roster=self.roster,

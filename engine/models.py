@@ -50,6 +50,15 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a topic; an unset one has an empty text and no times."""
+
+    text: str = ""
+    created_ms: int = 0
+    updated_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One endpoint's wish for one topic's messages.
 

@@ -74,11 +74,7 @@ async def _enter(call: Call, topic: TopicUrn) -> None:
             permit(call, route.action, topic)
         principal = Principal(caller.domain_id, org_paths=caller.domain.org_paths)
     urn = str(topic)
-    try:
-        policy = await call.services.engine.attributes.access_policy(urn)
-    except Refused as refused:
-        # Whether a topic exists is no more a stranger's business than what it holds.
-        raise Refused("SMN.0001") from refused
+    policy = await call.services.engine.attributes.access_policy(urn)
     if not permits(policy, principal, route.topic_action, urn):
         raise Refused("SMN.0001")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.api import (
+    attributes,
     health,
     identity,
     identity_lists,
@@ -21,6 +22,7 @@ from engine.api import (
 ROUTES: Final = (
     *versions.ROUTES,
     *topics.ROUTES,
+    *attributes.ROUTES,
     *subscriptions.ROUTES,
     *messages.ROUTES,
     *public.ROUTES,
