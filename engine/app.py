@@ -83,7 +83,7 @@ class Engine:
         self.faults = Faults(settings.fault_point)
         self.accounts = Accounts(store, keys, vault, settings)
         live = LiveDirectory(
-            DirectoryRecords(store, keys, settings), vault, dataset.region, self.accounts.find
+            DirectoryRecords(store, keys, settings), vault, dataset.region, self.accounts.plant
         )
         self.directory = Directory(live, self.accounts)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)

@@ -113,7 +113,8 @@ class Access:
                 raise ValueError(f"A policy has at most {_MAX_POLICY} characters.")  # noqa: TRY301
             read_policy(json.loads(document))
         except (ValueError, RecursionError) as error:
-            raise DirectoryError(f"The policy cannot be used: {error}") from error
+            reason = str(error).rstrip(".")
+            raise DirectoryError(f"The policy cannot be used: {reason}.") from error
         if name in ROLES:
             raise DirectoryError(f"{name} is the name of a system role or policy.")
         check_name(name)

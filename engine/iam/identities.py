@@ -147,6 +147,11 @@ def name_of(record: Record) -> str:
     return f"{record.kind}:{record.id}"
 
 
+def key_context(access_key: str) -> str:
+    """What the vault binds an encrypted secret key to."""
+    return f"key:{access_key}"
+
+
 def encode(record: Record) -> str:
     """The JSON of a record."""
     return json.dumps(asdict(record), separators=(",", ":"))

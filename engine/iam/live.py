@@ -10,13 +10,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import DirectoryError
-from engine.iam.identities import AccessKey, Domain, Project, Record, User, decode, encode, name_of
+from engine.iam.identities import AccessKey, Record, decode, encode, key_context, name_of
 from engine.iam.recent import LIFE_S
 from engine.iam.snapshot import Snapshot
 from engine.store.directory_records import NOTHING, Version
 
 if TYPE_CHECKING:
-    from engine.store.accounts import Account
     from engine.store.directory_records import DirectoryRecords
     from engine.vault import Vault
 
@@ -31,8 +30,7 @@ Decide = Callable[[Snapshot], tuple[Iterable[Record], Iterable[Record]]]
 class LiveDirectory:
     """Follows the directory's records, and changes them.
 
-    An empty directory takes the data set's account in as its first domain, project, user and
-    key, by whichever process looks first.
+    ``plant`` makes an empty directory's first records, by whichever process looks first.
     """
 
     def __init__(
@@ -40,11 +38,11 @@ class LiveDirectory:
         records: DirectoryRecords,
         vault: Vault,
         region: str,
-        account: Callable[[], Awaitable[Account | None]],
+        plant: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = records
         self._vault = vault
-        self._account = account
+        self._plant = plant
         self.region = region
         self._version = NOTHING
         self._records: dict[str, Record] = {}
@@ -81,14 +79,14 @@ class LiveDirectory:
 
     def seal(self, access_key: str, secret_key: str) -> str:
         """The secret key as it is stored."""
-        return self._vault.encrypt(secret_key, f"key:{access_key}")
+        return self._vault.encrypt(secret_key, key_context(access_key))
 
     def secret(self, key: AccessKey) -> bytes:
         """The secret key."""
         return self._decrypt(key.id, key.secret)
 
     def _decrypted(self, access_key: str, sealed: str) -> bytes:
-        return self._vault.decrypt(sealed, f"key:{access_key}").encode()
+        return self._vault.decrypt(sealed, key_context(access_key)).encode()
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         self._loading = None
@@ -99,7 +97,7 @@ class LiveDirectory:
         started = time.monotonic()
         changes = await self._store.changes(self._version)
         if changes.version == NOTHING:
-            await self._take_account_in()
+            await self._plant()
             changes = await self._store.changes(self._version)
         # Answers may overtake each other; an older one has nothing to say.
         if changes.version.number > self._version.number or changes.whole:
@@ -116,27 +114,3 @@ class LiveDirectory:
         self._version, self._records = version, records
         self._snapshot = Snapshot(records, self.region)
         _LOG.debug("directory.read", extra={"version": version.number, "records": len(records)})
-
-    async def _take_account_in(self) -> None:
-        account = await self._account()
-        if account is None:
-            return
-        records: tuple[Record, ...] = (
-            Domain(account.domain_id, account.domain_name),
-            Project(account.project_id, account.domain_id, account.project_name),
-            User(
-                account.user_id,
-                account.domain_id,
-                account.user_name,
-                account.password_hash,
-                epoch=account.user_id,
-                owner=True,
-            ),
-            AccessKey(
-                account.access_key,
-                account.user_id,
-                self.seal(account.access_key, account.secret_key),
-            ),
-        )
-        # Others may do the same at the same time: the account is one, so either is right.
-        await self._store.write(NOTHING, {name_of(record): encode(record) for record in records})

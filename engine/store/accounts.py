@@ -13,7 +13,18 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from engine.iam.identities import (
+    AccessKey,
+    Domain,
+    Project,
+    Record,
+    User,
+    encode,
+    key_context,
+    name_of,
+)
 from engine.iam.passwords import hash_password
+from engine.store.directory_records import NOTHING, DirectoryRecords
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -56,6 +67,7 @@ class Accounts:
         self._keys = keys
         self._vault = vault
         self._settings = settings
+        self._directory = DirectoryRecords(store, keys, settings)
 
     async def bootstrap(self) -> Account:
         """The account, created if there is none; any number of processes may race.
@@ -68,7 +80,33 @@ class Accounts:
         fields = await self._fresh()
         given = [part for item in fields.items() for part in item]
         stored = await self._store.run(_CREATE, [self._keys.account()], given)
-        return self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+        account = self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+        await self._plant(account)
+        return account
+
+    async def plant(self) -> None:
+        """Take the account, if there is one, into the directory, if that is empty."""
+        account = await self.find()
+        if account is not None:
+            await self._plant(account)
+
+    async def _plant(self, account: Account) -> None:
+        secret = self._vault.encrypt(account.secret_key, key_context(account.access_key))
+        records: tuple[Record, ...] = (
+            Domain(account.domain_id, account.domain_name),
+            Project(account.project_id, account.domain_id, account.project_name),
+            User(
+                account.user_id,
+                account.domain_id,
+                account.user_name,
+                account.password_hash,
+                epoch=account.user_id,
+                owner=True,
+            ),
+            AccessKey(account.access_key, account.user_id, secret),
+        )
+        # Others may do the same at the same time: the account is one, so either is right.
+        await self._directory.write(NOTHING, {name_of(one): encode(one) for one in records})
 
     async def find(self) -> Account | None:
         """The account; None before any process has made it. Raises `StoreError`."""
