@@ -101,6 +101,16 @@ def bearer(snapshot: Snapshot, token: Token) -> Caller | None:
 
 def holder(snapshot: Snapshot, access_key: str) -> Caller | None:
     """Who holds a permanent access key; None if it is not valid."""
+    known = snapshot.holders.get(access_key)
+    if isinstance(known, Caller):
+        return known
+    found = _holder(snapshot, access_key)
+    if found is not None:
+        snapshot.holders[access_key] = found
+    return found
+
+
+def _holder(snapshot: Snapshot, access_key: str) -> Caller | None:
     key = snapshot.keys.get(access_key)
     user = snapshot.users.get(key.user_id) if key is not None and key.enabled else None
     domain = snapshot.domains.get(user.domain_id) if user is not None and user.enabled else None

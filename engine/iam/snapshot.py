@@ -116,6 +116,8 @@ class Snapshot:
             for member in group.members:
                 self._groups[member].append(group.id)
         self._rights: dict[tuple[str, str, str], Rights] = {}
+        # Whoever signs, as `engine.iam.callers` has found once: every request asks again.
+        self.holders: dict[str, object] = {}
 
     def domain_named(self, name: str | None) -> Domain | None:
         """The account of that name."""

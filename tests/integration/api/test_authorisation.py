@@ -19,7 +19,7 @@ from engine.iam.identities import State, Subject
 from engine.policy.permissions import needed
 from engine.settings import Settings
 from tests.api_client import Answer, Client
-from tests.identities import PASSWORD, client_with, key_of, token_of, user_with
+from tests.identities import PASSWORD, auth, client_with, key_of, post_token, token_of, user_with
 from tests.identities import password_request as log_in
 from tests.worlds import World, open_world
 
@@ -286,8 +286,7 @@ async def test_a_cloud_service_does_what_a_policy_lets_it(two: Two) -> None:
     assert verdict(await obs.call("GET", f"{world.base}/topics")) == "SMN.00308"
     assert verdict(await ces.call("DELETE", f"{world.base}/topics/{topic}")) == "SMN.0001"
     given = {"access": {"key": obs.account.access_key}, "secret": {"key": obs.account.secret_key}}
-    body = {"auth": {"identity": {"methods": ["hw_ak_sk"], "hw_ak_sk": given}}}
-    assert (await world.client.call("POST", "/v3/auth/tokens", body, sign=False)).status == 403
+    assert (await post_token(world, auth("hw_ak_sk", given))).status == 403
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,12 @@ async def test_an_agency_lets_another_account_act(
     acme = await directory.create_domain("acme", password=PASSWORD)
     await directory.access.create_agency("ops", domain="acme", trusted=own)
     await directory.access.grant("SMN ReadOnlyAccess", Subject.AGENCY, "ops", domain="acme")
-    for options in ({"sign": True}, {"headers": await token_of(world, _owner(world))}):
+    headers: dict[str, str] = {}
+    ways: list[dict[str, Any]] = [
+        {"sign": True},
+        {"headers": await token_of(world, _owner(world))},
+    ]
+    for options in ways:
         for account in ({"domain_name": "acme"}, {"domain_id": acme.domain.id}):
             given = {role_name: "ops", "duration_seconds": 900, **account}
             answer = await post_token(world, auth(method, given, REGION), **options)
@@ -110,7 +115,7 @@ async def test_an_agency_lets_another_account_act(
             assert token["user"]["name"] == "acme/ops"
             assert token["assumed_by"]["user"]["id"] == world.account.user_id
             assert [one["name"] for one in token["roles"]] == ["SMN ReadOnlyAccess"]
-    headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+            headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
     assert (await topics(world, headers, acme.project.id)).status == 200
     assert (await topics(world, headers)).json["code"] == "SMN.0001"
     target = f"/v2/{acme.project.id}/notifications/topics"
@@ -184,12 +189,13 @@ async def test_projects_beside_the_regions_own_are_scopes(world: World) -> None:
 async def test_another_accounts_project_is_no_scope(world: World) -> None:
     """Neither by id nor by name and account."""
     acme = await world.engine.directory.create_domain("acme", password=PASSWORD)
-    for scope in (
+    scopes: list[dict[str, Any]] = [
         {"project": {"id": acme.project.id}},
         {"project": {"name": "region01", "domain": {"name": "acme"}}},
         {"domain": {"name": "acme"}},
         {"project": {}},
-    ):
+    ]
+    for scope in scopes:
         check_refused(await post_token(world, _owner(world, scope)), 404)
 
 
