@@ -12,6 +12,7 @@ from engine.api import (
     identity,
     messages,
     public,
+    reference,
     subscriptions,
     topics,
     versions,
@@ -25,4 +26,5 @@ ROUTES: Final = (
     *public.ROUTES,
     *identity.ROUTES,
     *health.ROUTES,
+    *reference.ROUTES,
 )
