@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from pydantic import BaseModel, ConfigDict
 
 from engine.api.answers import Failure, Reply, Shape
-from engine.api.bodies import Body
+from engine.api.bodies import Body, Query
+from engine.api.identity_shown import Catalog, Domains, Projects, TokenShown
 from engine.api.routes import Auth, Route
 from engine.iam.tokens import Scope, Token
 
@@ -68,6 +69,12 @@ class AuthRequest(_Part):
 
     identity: Identity
     scope: ScopeRequest | Literal["unscoped"] | None = None
+
+
+class ByName(Query):
+    """The exact name of a project."""
+
+    name: str | None = None
 
 
 class CreateToken(Body):
@@ -264,6 +271,7 @@ def _stable_id(name: str) -> str:
 
 
 _identity = partial(Route, shape=Shape.KEYSTONE)
+_SUBJECT: Final = (("X-Subject-Token", "The token that is meant."),)
 
 ROUTES: Final = (
     _identity(
@@ -272,13 +280,38 @@ ROUTES: Final = (
         "/v3/auth/tokens",
         create_token,
         body=CreateToken,
+        answer=TokenShown,
+        errors=("400 IAM.0002", "401 IAM.0001", "401 IAM.0004", "404 IAM.0005"),
         auth=Auth.NONE,
         success=201,
     ),
-    _identity("ShowToken", "GET", "/v3/auth/tokens", show_token),
-    _identity("RevokeToken", "DELETE", "/v3/auth/tokens", revoke_token, success=204),
-    _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog),
-    _identity("ListProjects", "GET", "/v3/projects", list_projects),
-    _identity("ListAuthProjects", "GET", "/v3/auth/projects", list_projects),
-    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains),
+    _identity(
+        "ShowToken",
+        "GET",
+        "/v3/auth/tokens",
+        show_token,
+        answer=TokenShown,
+        errors=("404 IAM.0003",),
+        headers=_SUBJECT,
+    ),
+    _identity(
+        "RevokeToken",
+        "DELETE",
+        "/v3/auth/tokens",
+        revoke_token,
+        errors=("404 IAM.0003",),
+        headers=_SUBJECT,
+        success=204,
+    ),
+    _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog, answer=Catalog),
+    _identity("ListProjects", "GET", "/v3/projects", list_projects, query=ByName, answer=Projects),
+    _identity(
+        "ListAuthProjects",
+        "GET",
+        "/v3/auth/projects",
+        list_projects,
+        query=ByName,
+        answer=Projects,
+    ),
+    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains, answer=Domains),
 )
