@@ -245,7 +245,7 @@ def _operation(
         operation["description"] = rest.strip()
     operation["security"] = [{"token": []}, {"signature": []}] if route.auth is Auth.CALLER else []
     if route.action:
-        operation["x-action"] = route.action
+        operation["x-action"] = _action(route.action)
     if route.topic_action:
         operation["x-topic-action"] = route.topic_action
     parameters = [_path_parameter(name) for name in _PARAMETER.findall(route.path)]
@@ -269,6 +269,11 @@ def _operation(
         if status not in route.also
     }
     return operation
+
+
+def _action(action: object) -> str:
+    """An action, or what the function that finds it says of itself."""
+    return action if isinstance(action, str) else inspect.getdoc(action) or ""
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from tests.api_client import Answer
 from tests.contract.api_cases import Case
+from tests.engines import eventually, working
 from tests.smn_contract import OPERATIONS
 from tests.worlds import World
 
@@ -25,7 +26,7 @@ class Stage:
     def __init__(self, world: World, served: Collection[str]) -> None:
         self.world = world
         self.shown: set[str] = set()
-        self._served = served
+        self.served = served
         self.number = next(_NUMBERS)
         self.known: dict[str, str] = {
             "project_id": world.project,
@@ -65,7 +66,7 @@ class Stage:
 
     async def made(self, operation: str, body: Any, member: str) -> str:
         """Make something over the API; returns the member of the answer that names it."""
-        if operation not in self._served:
+        if operation not in self.served:
             return self.known["missing"]
         answer = await self.send(Case(operation, 0, body=body))
         assert answer.status in OPERATIONS[operation].statuses, f"{operation}: {answer.raw!r}"
@@ -73,7 +74,7 @@ class Stage:
 
     async def done(self, case: Case) -> None:
         """Send something that must succeed, if it is served."""
-        if case.operation in self._served:
+        if case.operation in self.served:
             answer = await self.send(case)
             assert answer.status == case.status, f"{case}: {answer.raw!r}"
 
@@ -187,6 +188,20 @@ async def _described(stage: Stage) -> str:
     return policy
 
 
+async def _probed(stage: Stage) -> str:
+    """A detection that a worker has run."""
+    task_id = await stage.value("task_id")
+    if "ShowHttpDetectResult" in stage.served:
+        async with working(stage.world.engine):
+            await eventually(lambda: _is_known(stage), "the endpoint is probed")
+    return task_id
+
+
+async def _is_known(stage: Stage) -> bool:
+    answer = await stage.send(Case("ShowHttpDetectResult", 200))
+    return bool(answer.json["status"] != 1)
+
+
 _FULL_USER: Final = {
     "name": "full-{number}",
     "group": ["ops"],
@@ -255,6 +270,7 @@ _MAKERS: Final[dict[str, Callable[[Stage], Awaitable[str]]]] = {
         {"name": "user-{number}", "email": {"endpoint": "u{number}@example.com"}},
         "id",
     ),
+    "probed": _probed,
     "full_user": _maker("CreateSubscriptionUser", _FULL_USER, "id"),
     "key_id": _key,
     "kms_id": _maker("CreateKmsKey", {"key_id": "{key_id}"}, "id"),

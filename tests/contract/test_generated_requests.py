@@ -120,7 +120,7 @@ class World:
         elif isinstance(value, dict):
             for name, item in value.items():
                 if isinstance(item, str) and item:
-                    self._remember(_PARAMETERS.get((operation, name), name), item)
+                    self._remember(_PARAMETERS.get((operation, name)) or name, item)
                     if name == "topic_id":
                         self._remember("resource_id", item)
                 else:

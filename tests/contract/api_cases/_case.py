@@ -13,7 +13,8 @@ class Case:
 
     ``{name}`` in targets and bodies stands for a thing of `tests.contract.api_stage`, which is
     made first; so are the things in ``given``. ``path`` replaces the usual path parameters.
-    ``code`` is empty for a good answer.
+    ``code`` is empty for a good answer. ``counted`` is a part of keys under which refused
+    attempts are counted on purpose, since somebody might be guessing.
     """
 
     operation: str
@@ -25,6 +26,7 @@ class Case:
     headers: Mapping[str, str] = field(default_factory=dict)
     given: tuple[str, ...] = ()
     sign: bool = True
+    counted: str = ""
 
     @property
     def refused(self) -> bool:

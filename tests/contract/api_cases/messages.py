@@ -96,6 +96,7 @@ CASES: Final = (
     Case("PublishHttpDetect", 403, "SMN.0069", _detection(endpoint="http://10.0.0.1/")),
     *named("PublishHttpDetect", _detection()),
     Case("ShowHttpDetectResult", 200),
+    Case("ShowHttpDetectResult", 200, given=("probed",)),
     Case("ShowHttpDetectResult", 400, "SMN.00013030", path={"task_id": "{missing}"}),
     *named("ShowHttpDetectResult", task_id="{missing}"),
     # Statistics
