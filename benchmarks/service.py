@@ -65,10 +65,7 @@ async def service(scratch: Path, **options: str) -> AsyncIterator[Service]:
     )
     try:
         await _ready(process, scratch / "serve.log")
-        found = json.loads((data / "credentials.json").read_text(encoding="utf-8"))
-        names = ("endpoint", "project_id", "access_key", "secret_key")
-        credentials = Credentials(**{name: found[name] for name in names})
-        yield Service(process.pid, data, credentials, _socket_url(data))
+        yield Service(process.pid, data, _credentials(data), _socket_url(data))
     finally:
         await _stop(process)
 
@@ -99,6 +96,23 @@ async def worker(scratch: Path, url: str, **options: str) -> AsyncIterator[int]:
     try:
         await _ready(process, scratch / "worker.log")
         yield process.pid
+    finally:
+        await _stop(process)
+
+
+@asynccontextmanager
+async def api(scratch: Path, url: str, **options: str) -> AsyncIterator[tuple[Credentials, int]]:
+    """Run one ``tocsin api`` against a database; yields how to call it, and its process id."""
+    data = scratch / "data"
+    process = await _start(
+        scratch,
+        *("api", "--data", str(data), "--redis", url, "--port", "0"),
+        options=options,
+        log="api.log",
+    )
+    try:
+        await _ready(process, scratch / "api.log")
+        yield _credentials(data), process.pid
     finally:
         await _stop(process)
 
@@ -163,6 +177,12 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _credentials(data: Path) -> Credentials:
+    found = json.loads((data / "credentials.json").read_text(encoding="utf-8"))
+    names = ("endpoint", "project_id", "access_key", "secret_key")
+    return Credentials(**{name: found[name] for name in names})
 
 
 def _socket_url(data: Path) -> str:

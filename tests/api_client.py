@@ -261,6 +261,9 @@ class FakeDirectory:
             raise self.error
         return self._known
 
+    async def newest(self) -> Snapshot:
+        return await self.snapshot()
+
     def secret(self, key: AccessKey) -> bytes:
         return key.secret.encode()
 

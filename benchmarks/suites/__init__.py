@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.suites import commands, cpu, idle, isolation, latency, memory, speed
+from benchmarks.suites import commands, cpu, idle, isolation, latency, memory, publish, speed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     "latency": latency,
     "commands": commands,
     "cpu": cpu,
+    "publish": publish,
     "speed": speed,
     "memory": memory,
     "isolation": isolation,

@@ -38,5 +38,5 @@ _probe = partial(Route, method="GET", answer=Health, auth=Auth.NONE, quiet=True)
 
 ROUTES: Final = (
     _probe("CheckAlive", path="/healthz", handler=alive),
-    _probe("CheckReady", path="/readyz", handler=ready),
+    _probe("CheckReady", path="/readyz", handler=ready, also=(503,)),
 )

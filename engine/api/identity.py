@@ -10,6 +10,7 @@ from engine.api.answers import Failure, Reply, Shape
 from engine.api.identity_answers import catalog, described, micros
 from engine.api.identity_bodies import CreateTemporaryKey, CreateToken, ScopeRequest
 from engine.api.identity_methods import Proof, prove, scoped
+from engine.api.identity_shown import Catalog, TemporaryKeyShown, TokenShown
 from engine.api.routes import Auth, Route
 from engine.iam.callers import Caller, bearer
 from engine.iam.temporary import MIN_SECONDS
@@ -110,6 +111,14 @@ async def _subject(call: Call) -> tuple[str, Caller, Token]:
 
 
 _identity = partial(Route, shape=Shape.KEYSTONE)
+_SUBJECT: Final = (("X-Subject-Token", "The token that is meant."),)
+_REFUSED: Final = (
+    "400 IAM.0002",
+    "401 IAM.0001",
+    "401 IAM.0004",
+    "403 APIGW.0308",
+    "403 IAM.0006",
+)
 
 ROUTES: Final = (
     _identity(
@@ -118,18 +127,38 @@ ROUTES: Final = (
         "/v3/auth/tokens",
         create_token,
         body=CreateToken,
+        answer=TokenShown,
+        errors=(*_REFUSED, "404 IAM.0005"),
         auth=Auth.NONE,
         success=201,
     ),
-    _identity("ShowToken", "GET", "/v3/auth/tokens", show_token),
-    _identity("RevokeToken", "DELETE", "/v3/auth/tokens", revoke_token, success=204),
-    _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog),
+    _identity(
+        "ShowToken",
+        "GET",
+        "/v3/auth/tokens",
+        show_token,
+        answer=TokenShown,
+        errors=("403 IAM.0006", "404 IAM.0003"),
+        headers=_SUBJECT,
+    ),
+    _identity(
+        "RevokeToken",
+        "DELETE",
+        "/v3/auth/tokens",
+        revoke_token,
+        errors=("403 IAM.0006", "404 IAM.0003"),
+        headers=_SUBJECT,
+        success=204,
+    ),
+    _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog, answer=Catalog),
     _identity(
         "CreateTemporaryKey",
         "POST",
         "/v3.0/OS-CREDENTIAL/securitytokens",
         create_temporary_key,
         body=CreateTemporaryKey,
+        answer=TemporaryKeyShown,
+        errors=(*_REFUSED, "400 IAM.0004"),
         auth=Auth.NONE,
         success=201,
     ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from engine.api.answers import Shape
+from engine.api.bodies import Query
 from engine.api.identity_answers import domain_item, links, project_item, user_item
+from engine.api.identity_shown import Domains, Projects, Users
 from engine.api.routes import Route
 from engine.iam.identities import State
 
@@ -14,12 +16,18 @@ if TYPE_CHECKING:
     from engine.api.call import Call
 
 
+class ByName(Query):
+    """The exact name of what is looked for."""
+
+    name: str | None = None
+
+
 async def list_projects(call: Call) -> dict[str, Any]:
     """The account's projects, by exact name if one is given.
 
     The Python SDK asks this once for its region's name and fails unless one project fits.
     """
-    caller, wanted = call.identity, call.parameter("name")
+    caller, wanted = call.identity, cast("ByName", call.asked).name
     projects = [
         project_item(call, caller.snapshot, one)
         for one in caller.snapshot.projects.values()
@@ -37,7 +45,7 @@ async def list_domains(call: Call) -> dict[str, Any]:
 
 async def list_users(call: Call) -> dict[str, Any]:
     """The account's users, by exact name if one is given."""
-    caller, wanted = call.identity, call.parameter("name")
+    caller, wanted = call.identity, cast("ByName", call.asked).name
     users = [
         user_item(call, one)
         for one in caller.snapshot.users.values()
@@ -54,8 +62,23 @@ def _by_name(item: dict[str, Any]) -> str:
 _identity = partial(Route, shape=Shape.KEYSTONE)
 
 ROUTES: Final = (
-    _identity("ListProjects", "GET", "/v3/projects", list_projects),
-    _identity("ListAuthProjects", "GET", "/v3/auth/projects", list_projects),
-    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains),
-    _identity("ListUsers", "GET", "/v3/users", list_users, action="iam:users:listUsers"),
+    _identity("ListProjects", "GET", "/v3/projects", list_projects, query=ByName, answer=Projects),
+    _identity(
+        "ListAuthProjects",
+        "GET",
+        "/v3/auth/projects",
+        list_projects,
+        query=ByName,
+        answer=Projects,
+    ),
+    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains, answer=Domains),
+    _identity(
+        "ListUsers",
+        "GET",
+        "/v3/users",
+        list_users,
+        query=ByName,
+        answer=Users,
+        action="iam:users:listUsers",
+    ),
 )

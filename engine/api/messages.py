@@ -71,6 +71,7 @@ ROUTES: Final = (
         body=Publish,
         answer=Published,
         errors=("SMN.0006", "SMN.0076", "APIGW.0308", "TOCSIN.0001", "TOCSIN.0003"),
+        headers=(("Idempotency-Key", "The same key and body again answer the same message id."),),
         action="smn:topic:publish",
         topic_action="SMN:Publish",
     ),

@@ -101,7 +101,11 @@ async def _unsubscribe(call: Call) -> tuple[str, str]:
 
 _link = partial(Route, method="GET", auth=Auth.NONE, shape=Shape.MESSAGE, changes=True)
 _confirm_link = partial(
-    _link, handler=confirm, query=Confirm, answer=Confirmed, errors=("SMN.0022",)
+    _link,
+    handler=confirm,
+    query=Confirm,
+    answer=Confirmed,
+    errors=("SMN.0013", "SMN.0022", "400 SMN.0022"),
 )
 _unsubscribe_link = partial(
     _link,
@@ -110,7 +114,14 @@ _unsubscribe_link = partial(
     answer=Cancelled,
     errors=("SMN.0001", "SMN.0013", "SMN.0014"),
 )
-_certificate = partial(Route, method="GET", handler=certificate, auth=Auth.NONE)
+_certificate = partial(
+    Route,
+    method="GET",
+    handler=certificate,
+    errors=("APIGW.0101",),
+    content_type="application/x-pem-file",
+    auth=Auth.NONE,
+)
 
 ROUTES: Final = (
     # Links in messages: a GET changes something
@@ -120,11 +131,18 @@ ROUTES: Final = (
     _unsubscribe_link(
         "UnsubscribeSubscription", path="/rest/v2/notifications/subscription/unsubscribe"
     ),
-    _link("ConfirmPage", path="/smn/subscription/confirm", handler=confirm_page, shape=Shape.PAGE),
-    _link(
+    _confirm_link(
+        "ConfirmPage",
+        path="/smn/subscription/confirm",
+        handler=confirm_page,
+        answer=None,
+        shape=Shape.PAGE,
+    ),
+    _unsubscribe_link(
         "UnsubscribePage",
         path="/smn/subscription/unsubscribe",
         handler=unsubscribe_page,
+        answer=None,
         shape=Shape.PAGE,
     ),
     _certificate("DownloadHttpCert", path="/smn/{certificate_id}"),

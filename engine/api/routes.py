@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from engine.api.answers import Failure, Reply, Shape
+from engine.errors import CATALOG
 
 if TYPE_CHECKING:
     from engine.api.bodies import Body, Query, Shown
@@ -58,7 +59,10 @@ class Route:
     reach.
 
     ``query`` and ``body`` are what is read from the request, ``answer`` is what a success shows.
-    ``errors`` are the contract codes of its own, beside those that models and paths imply.
+    ``errors`` are the contract codes of its own, beside those that models and paths imply;
+    where the status is not the catalogue's it goes before: ``"400 SMN.0022"``.
+    ``headers`` are the request headers that it reads, each with what it means;
+    ``content_type`` is that of a success without an ``answer``.
     ``action`` is the IAM action that the caller needs, or a function that finds it where it
     depends on what is asked; ``topic_action`` is the one by which a topic's access policy can
     let another account in. ``trace`` says how it is audited.
@@ -72,6 +76,8 @@ class Route:
     body: type[Body] | None = None
     answer: type[Shown] | None = None
     errors: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
     auth: Auth = Auth.CALLER
     action: str | Callable[[Call], str] = ""
     topic_action: str = ""
@@ -86,6 +92,12 @@ class Route:
     def max_body(self) -> int:
         """Bytes of a request body."""
         return MAX_BODY if self.auth is Auth.CALLER else MAX_PUBLIC_BODY
+
+
+def declared(error: str) -> tuple[int, str]:
+    """Status and code of an entry of `Route.errors`; `LookupError` if it has no status."""
+    status, space, code = error.rpartition(" ")
+    return (int(status) if space else CATALOG[code][0]), code
 
 
 @dataclass(slots=True)

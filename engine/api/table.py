@@ -14,6 +14,7 @@ from engine.api import (
     identity_lists,
     messages,
     public,
+    reference,
     subscriptions,
     topics,
     versions,
@@ -29,4 +30,5 @@ ROUTES: Final = (
     *identity.ROUTES,
     *identity_lists.ROUTES,
     *health.ROUTES,
+    *reference.ROUTES,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.api.answers import Shape
 from engine.api.bodies import Shown
+from engine.api.identity_shown import OneIdentityVersion
 from engine.api.routes import Auth, Route
 
 if TYPE_CHECKING:
@@ -84,6 +85,6 @@ ROUTES: Final = (
     _public("ListVersions", "GET", "/", list_versions, answer=Versions),
     _public("ListVersion", "GET", "/v2", list_version, answer=OneVersion),
     _public("ListVersion", "GET", "/v2/", list_version, answer=OneVersion),
-    _identity("ShowIdentityVersion", "GET", "/v3", identity_version),
-    _identity("ShowIdentityVersion", "GET", "/v3/", identity_version),
+    _identity("ShowIdentityVersion", "GET", "/v3", identity_version, answer=OneIdentityVersion),
+    _identity("ShowIdentityVersion", "GET", "/v3/", identity_version, answer=OneIdentityVersion),
 )

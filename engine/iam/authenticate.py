@@ -13,7 +13,8 @@ from engine.iam.callers import Caller, bearer, holder
 if TYPE_CHECKING:
     from engine.iam.live import LiveDirectory
     from engine.iam.signature import Authorization, GetAll, SignedRequest
-    from engine.iam.temporary import TemporaryKeys
+    from engine.iam.snapshot import Snapshot
+    from engine.iam.temporary import TemporaryKey, TemporaryKeys
     from engine.iam.tokens import Tokens
     from engine.ports import Clock
 
@@ -85,17 +86,28 @@ class Authenticator:
 
     async def _by_key(self, access_key: str, security_token: str | None) -> tuple[Caller, bytes]:
         snapshot = await self._directory.snapshot()
-        key = snapshot.keys.get(access_key)
-        if key is not None:
-            caller = holder(snapshot, access_key)
-            if caller is None:
-                raise Refused("APIGW.0301", "Unauthorized")
-            return caller, self._directory.secret(key)
         temporary = await self._temporary.find(access_key)
-        caller = temporary.caller(snapshot) if temporary is not None else None
-        if temporary is None or caller is None:
+        if temporary is not None:
+            return self._by_temporary(temporary, snapshot, security_token)
+        key = snapshot.keys.get(access_key)
+        if key is None:
+            snapshot = await self._directory.newest()
+            key = snapshot.keys.get(access_key)
+        if key is None:
             raise Refused("APIGW.0301", "Get secretKey failed")
+        caller = holder(snapshot, access_key)
+        if caller is None:
+            raise Refused("APIGW.0301", "Unauthorized")
+        return caller, self._directory.secret(key)
+
+    @staticmethod
+    def _by_temporary(
+        key: TemporaryKey, snapshot: Snapshot, security_token: str | None
+    ) -> tuple[Caller, bytes]:
+        caller = key.caller(snapshot)
+        if caller is None:
+            raise Refused("APIGW.0301", "Unauthorized")
         # The token travels beside the signature, and clients differ in whether they sign it.
-        if security_token is None or not temporary.proven(security_token):
+        if security_token is None or not key.proven(security_token):
             raise Refused("APIGW.0301", "the security token is missing or wrong")
-        return caller, temporary.secret.encode()
+        return caller, key.secret.encode()

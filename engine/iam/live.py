@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("tocsin.iam")
 _TRIES: Final = 20
+_MOMENT_S: Final = 0.1
 _SECRETS: Final = 4096
 
 Decide = Callable[[Snapshot], tuple[Iterable[Record], Iterable[Record]]]
@@ -54,6 +55,16 @@ class LiveDirectory:
     async def snapshot(self) -> Snapshot:
         """The directory as it was at most a second ago. Raises `StoreError`."""
         if time.monotonic() >= self._fresh_until:
+            await self.refresh()
+        return self._snapshot
+
+    async def newest(self) -> Snapshot:
+        """The directory as it was a moment ago, for a name that `snapshot` does not know.
+
+        Whoever was made just now is let in at once. However many unknown names are tried, Redis
+        is asked a few times a second.
+        """
+        if time.monotonic() >= self._fresh_until - LIFE_S + _MOMENT_S:
             await self.refresh()
         return self._snapshot
 

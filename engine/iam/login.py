@@ -58,6 +58,9 @@ class Login:
         """
         snapshot = await self._directory.snapshot()
         user = _find(snapshot, user_id, name, domain_id, domain_name)
+        if user is None:
+            snapshot = await self._directory.newest()
+            user = _find(snapshot, user_id, name, domain_id, domain_name)
         claimed = user.id if user else _claim(user_id or "", name, domain_id or domain_name)
         await self._check(claimed, source)
         known = user.password_hash if user is not None else None

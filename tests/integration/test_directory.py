@@ -138,6 +138,18 @@ def _groups(live: LiveDirectory) -> list[str]:
     return [name for name in live._records if name.startswith("group:")]
 
 
+async def test_the_oldest_redis_keeps_a_directory(
+    redis62: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    """Its scripts use nothing newer; changes arrive in part and as a whole."""
+    async with open_engine(redis62, tmp_path, receiver) as engine:
+        domain = await own(engine)
+        await engine.directory.now()
+        await engine.directory.access.create_group("ops", domain=domain)
+        known = await engine.directory.now()
+        assert [one.name for one in known.groups.values()] == ["ops"]
+
+
 async def test_secrets_are_not_in_the_database(engine: Engine) -> None:
     """Neither passwords nor secret keys; a log line has none either."""
     domain = await own(engine)
