@@ -29,8 +29,6 @@ NOT_SERVED: Final[set[str]] = {
     "DeleteNotifyPolicy",
     "DeleteResourceTag",
     "DeleteSubscriptionUser",
-    "DeleteTopicAttributeByName",
-    "DeleteTopicAttributes",
     "ListApplicationAttributes",
     "ListApplicationEndpointAttributes",
     "ListApplicationEndpoints",
@@ -45,7 +43,6 @@ NOT_SERVED: Final[set[str]] = {
     "ListResourceInstances",
     "ListResourceTags",
     "ListSubscriptionUser",
-    "ListTopicAttributes",
     "ListTopicMessageStatistics",
     "ListTopicsWithAssociatedResources",
     "PublishAppMessage",
@@ -61,7 +58,6 @@ NOT_SERVED: Final[set[str]] = {
     "UpdateNotifyPolicy",
     "UpdateSubscription",
     "UpdateSubscriptionUser",
-    "UpdateTopicAttribute",
 }
 """Operations without a row in the route table."""
 
