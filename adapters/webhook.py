@@ -108,7 +108,7 @@ class Content:
     """A message on the wire, but for what is a subscription's own.
 
     With ``linked`` the body is prefix, link, suffix, and the headers name the subscription
-    and carry its custom ones; ``named`` is for the name alone.
+    and carry its custom ones; ``named`` is for the name alone, ``custom`` for the others.
     """
 
     prefix: bytes
@@ -116,6 +116,7 @@ class Content:
     headers: Mapping[str, str]
     linked: bool
     named: bool
+    custom: bool = False
 
 
 class Target(NamedTuple):
@@ -199,6 +200,7 @@ class WebhookAdapter:
             },
             linked=linked,
             named=kind is Kind.CANCELLATION,
+            custom=kind is Kind.DETECTION,
         )
 
     def size(self, content: Content) -> int:
@@ -214,6 +216,9 @@ class WebhookAdapter:
             headers = {**headers, **prepared.headers}
         elif content.named:
             headers = {**headers, **prepared.named}
+        elif content.custom:
+            own = prepared.headers.items() - prepared.named.items()
+            headers = {**headers, **dict(own)}
         try:
             answer = await self._post(prepared.url, headers, body)
         except AddressRefused as error:

@@ -5,28 +5,43 @@ The only module that knows all others; adapters come by entry point.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.applications import Applications
 from engine.control.attributes import Attributes
+from engine.control.detection import Detection
+from engine.control.devices import Devices
 from engine.control.directory import Directory
+from engine.control.kms import Kms
+from engine.control.sms import Sms
 from engine.control.subscriptions import Subscriptions
+from engine.control.templates import Templates
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
 from engine.faults import Faults
 from engine.guard import AddressGuard
 from engine.iam.live import LiveDirectory
+from engine.keyring import Keyring
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
+from engine.pipeline.direct import Direct
+from engine.pipeline.limits import FlowControl
+from engine.policy import attributes as message_attributes
+from engine.policy import structure as message_structure
+from engine.policy.limits import flow_of
+from engine.policy.names import PROTOCOLS, RETIRED
 from engine.ports import Ports
 from engine.registry import load_adapters
 from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.applications import ApplicationRecords
 from engine.store.attribute_records import AttributeRecords
 from engine.store.connection import Store
 from engine.store.counters import Counters
@@ -35,18 +50,21 @@ from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
 from engine.store.directory_records import DirectoryRecords
 from engine.store.events import Events
+from engine.store.homes import Homes
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
+from engine.store.probes import Probes
 from engine.store.roster import Roster
+from engine.store.templates import TemplateRecords
 from engine.store.topic_records import TopicRecords
 from engine.transport import AiohttpTransport
+from engine.urns import parse_topic
 from engine.vault import Vault
 from engine.worker import Worker
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -71,6 +89,7 @@ class Engine:
         store: Store,
         keys: Keys,
         vault: Vault,
+        keyring: Keyring,
         dataset: Dataset,
         transport: Transport | None,
     ) -> None:
@@ -78,6 +97,7 @@ class Engine:
         self.store = store
         self.keys = keys
         self.vault = vault
+        self.keyring = keyring
         self.dataset = dataset
         self.clock = store.clock
         self.faults = Faults(settings.fault_point)
@@ -90,7 +110,7 @@ class Engine:
         self.events = Events(store, keys)
         self.counts = Counters(store, keys)
         self.log = DeliveryLog(store, keys)
-        self.dead = DeadLetters(store, keys)
+        self.dead = DeadLetters(store, keys, keyring)
         self.pending = Pending(store, keys)
         self.retention = Retention(
             store, keys, settings, self.clock, self.dead, self.log, self.pending
@@ -122,9 +142,31 @@ class Engine:
         )
         self.roster = Roster(store, keys, vault, self.pending, secret)
         self.limiter = Limiter(store, keys, vault)
+        flow = flow_of(settings)
+        self.flow = FlowControl(flow, self.limiter, self.clock) if flow else None
         self.topics = Topics(records, settings)
         self.attributes = Attributes(self.topics, records, AttributeRecords(store, keys))
-        self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
+        self.kms = Kms(records, self.topics, keyring)
+        self.publisher = Publisher(
+            store, keys, self.clock, settings, records, self.faults, keyring, self.flow
+        )
+        self.protocols = PROTOCOLS | self.adapters.keys()
+        self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
+        self.homes = Homes(store, keys)
+        self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
+        push = ApplicationRecords(store, keys, vault, dataset.region)
+        self.applications = Applications(push, self.homes, self.adapters, dataset.region)
+        self.devices = Devices(push, self.applications, self.direct)
+        self.sms = Sms(self.homes, self.direct, self.adapters, dataset.region)
+        self.detection = Detection(
+            topics=self.topics,
+            direct=self.direct,
+            probes=Probes(store, keys),
+            limiter=self.limiter,
+            adapters=self.adapters,
+            clock=self.clock,
+            settings=settings,
+        )
         self.subscriptions = Subscriptions(
             roster=self.roster,
             topics=self.topics,
@@ -176,7 +218,8 @@ class Engine:
                 settings.master_key_file or settings.data / "master.key", create=fresh
             )
             dataset = await open_dataset(store, keys, settings, vault)
-            engine = cls(settings, store, keys, vault, dataset, transport)
+            keyring = await asyncio.to_thread(Keyring.open, settings.data, vault)
+            engine = cls(settings, store, keys, vault, keyring, dataset, transport)
             stack.push_async_callback(engine._close)
             yield engine
 
@@ -218,26 +261,45 @@ class Engine:
         """Subscribe one's own endpoints as confirmed; returns how many are new."""
         return await self.subscriptions.add_many(topic_urn, protocol, endpoints)
 
-    async def publish(
+    async def publish(  # noqa: PLR0913 - all that the contract lets a publisher say
         self,
         topic_urn: str,
-        message: str,
+        message: str = "",
         *,
         subject: str | None = None,
         ttl: int | None = None,
         attributes: Sequence[Mapping[str, object]] | None = None,
+        structure: str | None = None,
+        template: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        locale: str = "",
+        project_id: str | None = None,
         idempotency_key: str | None = None,
         request_hash: str | None = None,
     ) -> str:
         """Accept a message for all confirmed subscriptions of a topic; returns its id.
 
         ``message`` has 1 to 262,144 bytes of UTF-8, ``subject`` at most 512; ``ttl`` is in
-        seconds. When this returns, the message is as safe as ``settings.durability`` says.
-        See `engine.pipeline.accept.Publisher.publish` for the codes of refusals.
+        seconds. ``structure``, JSON with a text for each protocol, goes before ``template``, a
+        template's name whose variables are filled with ``tags``, and that before ``message``;
+        templates are those of ``project_id``, by default the topic's. When this returns, the
+        message is as safe as ``settings.durability`` says.
+
+        Codes of refusals: `engine.pipeline.accept.Publisher.publish`, SMN.0021 structure,
+        SMN.0038/0042/0076 template, SMN.0043 attributes.
         """
+        content: Mapping[str, str]
+        if structure is not None:
+            content = message_structure.parse(structure, self.protocols)
+        elif template is not None:
+            project_id = project_id or parse_topic(topic_urn).project_id
+            content = await self.templates.fill(project_id, template, tags)
+        else:
+            content = {"default": message}
+        checked = message_attributes.check(attributes, self.protocols) if attributes else ()
         return await self.publisher.publish(
             topic_urn,
-            Draft({"default": message}, subject, ttl, tuple(attributes or ())),
+            Draft(content, subject, ttl, checked, locale),
             idempotency_key=idempotency_key,
             request_hash=request_hash,
         )
@@ -270,7 +332,7 @@ class Engine:
     async def counters(
         self, topic_urn: str, *, since_ms: int = 0, until_ms: int | None = None
     ) -> dict[tuple[str, str], int]:
-        """Counts of a topic by (protocol, name); names: attempted, delivered, 4xx, 5xx.
+        """Counts of a topic by (protocol, name); names: attempted, delivered, 4xx, 5xx, limited.
 
         Summed over 5-minute buckets from ``since_ms`` on, as far back as they are kept.
         """

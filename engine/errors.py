@@ -8,6 +8,7 @@
     │   └── StoreUnfit         a server, data set or durability that Tocsin must not run on
     ├── DirectoryError       what an operator asked of the directory cannot be; nothing was changed
     ├── ConfigurationError   the operator's fault: one sentence, exit status 2
+    ├── KeyGone              content is encrypted with a key that is not there any more
     └── AdapterError         an adapter is missing, broken or duplicated
 
 Errors of other libraries are translated at the wall that owns the library and are always
@@ -82,9 +83,12 @@ CATALOG: Final[dict[str, tuple[int, str]]] = {
     "SMN.0115": (400, "Parameter: Application name is invalid."),
     "SMN.0116": (403, "Platform not supported."),
     "SMN.0118": (400, "Wrong Certificate."),
+    "SMN.0119": (403, "PlatformPrinciple must be at most 8192 bytes long in UTF-8 encoding."),
+    "SMN.0120": (403, "PlatformCredential must be at most 8192 bytes long in UTF-8 encoding."),
     "SMN.0121": (400, "An application with the same name but different properties already exists."),
     "SMN.0122": (404, "Application not found."),
     "SMN.0123": (400, "Parameter: ApplicationUrn is invalid."),
+    "SMN.0124": (400, "Parameter: application attribute is invalid."),
     "SMN.0125": (404, "Endpoint does not exist."),
     "SMN.0131": (403, "The value of the Token parameter is invalid."),
     "SMN.0132": (400, "The value of the User_data parameter is invalid."),
@@ -161,6 +165,10 @@ class ConfigurationError(TocsinError):
 
 class DirectoryError(TocsinError):
     """The directory of identities cannot be changed as asked; the text is one sentence."""
+
+
+class KeyGone(TocsinError):
+    """Content is encrypted with a key whose material is not there (any more)."""
 
 
 class AdapterError(TocsinError):

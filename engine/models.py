@@ -7,14 +7,21 @@ tells them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 PAGE_SEATS: Final = 256
 """Subscriptions in a page: large enough that Redis costs nothing per delivery, small enough
 that a batch of hung endpoints holds little."""
+
+RICH: Final = ":rich"
+"""Follows a protocol in the name of its content's object form (`Message.rich`)."""
+
+INLINE: Final = -1
+"""The page of a recipient who sits in no roster: the message itself holds it."""
 
 
 class Status(IntEnum):
@@ -36,6 +43,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KmsBinding:
+    """The key that a topic's content is encrypted with; ``id`` names the binding."""
+
+    id: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name."""
 
@@ -47,6 +62,7 @@ class Topic:
     enterprise_project_id: str
     created_ms: int
     updated_ms: int
+    kms: KmsBinding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,8 @@ class Attribute:
 class Subscription:
     """One endpoint's wish for one topic's messages.
 
-    ``page`` and ``seat`` say where the roster keeps it; ``first`` is the sequence number of
-    the first message it receives (0 until it is confirmed).
+    ``page`` and ``seat`` say where the roster keeps it (`INLINE`: nowhere); ``first`` is the
+    sequence number of the first message it receives (0 until it is confirmed).
     """
 
     id: str
@@ -89,8 +105,11 @@ class Subscription:
 class Message:
     """A message as it was accepted: immutable, stored once.
 
-    ``content`` maps a protocol, or ``default``, to the text its subscribers receive. ``link``
-    is the confirmation or re-subscription link of an addressed message.
+    ``content`` maps a protocol, or ``default``, to the text its subscribers receive; what a
+    group bot is to show beyond text is JSON beside it (`rich`). ``attributes`` are checked ones
+    (`engine.policy.attributes`). ``link``
+    is the confirmation or re-subscription link of an addressed message, ``recipient`` the sealed
+    recipient of one that goes to nobody in the roster (`engine.store.recipients`).
     """
 
     id: str
@@ -107,11 +126,22 @@ class Message:
     locale: str = ""
     topic_name: str = ""
     display_name: str = ""
+    recipient: str | None = None
 
     def text(self, protocol: str) -> str:
         """The content for one protocol."""
         found = self.content.get(protocol)
         return self.content["default"] if found is None else found
+
+    def rich(self, protocol: str) -> Mapping[str, Any] | None:
+        """The object form of the content for a group bot, if it was published as one.
+
+        ``{"msgType": "text" | "markdown", "content": text}`` and, where they were given,
+        ``title``, ``color`` and ``at`` (``isAtAll``, ``atMobiles``, ``atUserIds``). `text` is
+        its content in any case, for adapters that show nothing but text.
+        """
+        found = self.content.get(protocol + RICH)
+        return None if found is None else json.loads(found)
 
 
 @dataclass(frozen=True, slots=True)

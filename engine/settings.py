@@ -38,6 +38,13 @@ class Blacklist(StrEnum):
     FAIL = "fail"
 
 
+class FlowLimits(StrEnum):
+    """Which message flow limits hold where none is set on its own."""
+
+    OFF = "off"
+    SMN = "smn"
+
+
 def _networks(text: str) -> str:
     for part in text.split(","):
         if part.strip():
@@ -104,11 +111,36 @@ class Settings(BaseSettings):
     )
     quota_topics: int = Field(3000, ge=0, description="topics per project")
     quota_subscriptions: int = Field(10_000, ge=0, description="subscriptions per topic")
+    quota_templates: int = Field(100, ge=0, description="message templates per project")
 
     # Messages
     max_ttl: int = Field(86_400, ge=1, le=604_800, description="longest time_to_live, seconds")
     default_ttl: int = Field(3600, ge=1, description="time_to_live when none is given, seconds")
     idempotency_seconds: int = Field(86_400, ge=1, description="window of Idempotency-Key")
+    flow_limits: FlowLimits = Field(
+        FlowLimits.OFF, description="message flow limits: `off`, or `smn` for the contract's"
+    )
+    flow_topic_publish: int | None = Field(
+        None, ge=0, description="messages to a topic a minute (`smn`: 3000); 0 = no limit"
+    )
+    flow_project_sms: int | None = Field(
+        None, ge=0, description="SMS of a project in 10 minutes (`smn`: 10000); 0 = no limit"
+    )
+    flow_project_email: int | None = Field(
+        None, ge=0, description="emails of a project in 10 minutes (`smn`: 1000); 0 = no limit"
+    )
+    flow_topic_sms: int | None = Field(
+        None, ge=0, description="SMS of a topic in 10 minutes (`smn`: 100); 0 = no limit"
+    )
+    flow_topic_email: int | None = Field(
+        None, ge=0, description="emails of a topic in 10 minutes (`smn`: 100); 0 = no limit"
+    )
+    flow_endpoint_sms: int | None = Field(
+        None, ge=0, description="SMS to a number in 10 minutes (`smn`: 100); 0 = no limit"
+    )
+    flow_endpoint_email: int | None = Field(
+        None, ge=0, description="emails to a mailbox in 10 minutes (`smn`: 100); 0 = no limit"
+    )
 
     # Delivery
     retry_delays: Annotated[tuple[float, ...], NoDecode] = Field(

@@ -83,6 +83,7 @@ class Worker:
             self._touch,
             lambda batch: self._shards[batch.shard].settler.write_now(batch),
             self._on_room,
+            engine.flow,
         )
         # By lane entry: an entry that is read twice is run once.
         self._open: dict[tuple[int, str, bytes], Batch] = {}
@@ -101,6 +102,7 @@ class Worker:
                     name,
                     engine.adapters,
                     pages,
+                    engine.keyring,
                 ),
                 Settler(
                     number,
@@ -184,7 +186,8 @@ class Worker:
 
     async def _take(self, shard: _Shard, taken: Sequence[Taken]) -> None:
         """Load batches and start them."""
-        for batch in await shard.intake.load(taken):
+        batches, backlogged = await shard.intake.load(taken)
+        for batch in batches:
             held = self._open.get(batch.key)
             if held is not None and held.claims == batch.claims:
                 continue  # claimed from oneself while the first load was still under way
@@ -195,6 +198,7 @@ class Worker:
             self._open_by_protocol[batch.protocol] += 1
             self._dispatcher.begin(batch)
         self._check_room()
+        await shard.intake.plan(backlogged)
 
     def _touch(self, batch: Batch) -> None:
         self._shards[batch.shard].settler.touch(batch)
@@ -318,6 +322,8 @@ class Worker:
         if now - shard.tidied >= _TIDY_S:
             shard.tidied = now
             await self._engine.retention.tidy(shard.number, has_dead=has_dead)
+            # Also without traffic: a key's material goes when its date has passed.
+            await self._engine.keyring.fresh()
             lanes = list(shard.intake.lanes.values())
             await self._store.run(_STRIKE, lanes, (GROUP, _SILENT_MS))
 

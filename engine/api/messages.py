@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 class Publish(Body):
-    """A message for the subscribers of a topic; ``time_to_live`` is in seconds."""
+    """A message for the subscribers of a topic; ``time_to_live`` is in seconds.
+
+    ``message_structure`` goes before ``message_template_name``, and that before ``message``.
+    What only one of them has, and attributes, the engine checks: most messages have none.
+    """
 
     subject: Annotated[Line | None, Code("SMN.0008")] = None
     message: Annotated[str | None, Code("SMN.0009")] = None
     message_structure: Annotated[str | None, Code("SMN.0021")] = None
     message_template_name: Annotated[str | None, Code("SMN.0042")] = None
+    tags: Annotated[Any, Code("SMN.0038")] = None
     time_to_live: Annotated[
         int | Annotated[str, Field(pattern=r"^[0-9]{1,9}$")] | None, Code("APIGW.0201")
     ] = None
@@ -37,7 +42,6 @@ class Published(Requested):
 async def publish(call: Call) -> dict[str, Any]:
     """Accept a message; answered as soon as it is stored."""
     body = cast("Publish", call.body)
-    _refuse_unsupported(body)
     keys = call.headers("idempotency-key")
     if len(keys) > 1:
         raise Refused("TOCSIN.0003")
@@ -48,18 +52,25 @@ async def publish(call: Call) -> dict[str, Any]:
         ttl=None if body.time_to_live is None else int(body.time_to_live),
         idempotency_key=keys[0] if keys else None,
         request_hash=call.content.digest() if keys else None,
+        **_rarer(call, body),
     )
     return {"request_id": call.request_id, "message_id": message_id}
 
 
-def _refuse_unsupported(body: Publish) -> None:
-    """Refuse what would otherwise deliver something else than was asked for."""
+def _rarer(call: Call, body: Publish) -> dict[str, Any]:
+    """What most messages do not say."""
+    given: dict[str, Any] = {}
     if body.message_structure is not None:
-        raise Refused("SMN.0021", "message_structure is not supported yet: use message.")
-    if body.message_template_name is not None:
-        raise Refused("SMN.0076", "Templates are not supported yet: use message.")
+        given["structure"] = body.message_structure
+    elif body.message_template_name is not None:
+        given["template"] = body.message_template_name
+        given["tags"] = body.tags
+        given["project_id"] = call.identity.project_id
     if body.message_attributes:
-        raise Refused("SMN.0043", "message_attributes are not supported yet.")
+        given["attributes"] = body.message_attributes
+    if body.locale:
+        given["locale"] = body.locale
+    return given
 
 
 ROUTES: Final = (

@@ -207,7 +207,7 @@ ROUTES: Final = (
         add,
         body=AddSubscription,
         answer=SubscriptionMade,
-        errors=("SMN.0006", "SMN.0007", "SMN.0069"),
+        errors=("SMN.0006", "SMN.0007", "SMN.0069", "APIGW.0201"),
         action="smn:topic:update",
         topic_action="SMN:Subscribe",
         trace=Trace("subscribe", "subscription"),

@@ -75,13 +75,16 @@ class Subscriptions:
 
         An unconfirmed one is invited (again), within the confirmation flow control.
         Codes: SMN.0005/0006 topic, SMN.0011 protocol, SMN.0012 endpoint, SMN.0017 remark,
-        SMN.0043 extension, SMN.0069 internal endpoint, SMN.0007 quota.
+        SMN.0043 extension, SMN.0069 internal endpoint, SMN.0007 quota, APIGW.0201 when the
+        invitation cannot be encrypted with the topic's key.
         """
         adapter = self._adapter(protocol)
         _check_remark(remark)
         await adapter.check(protocol, endpoint, extension or {})
         topic = await self._topics.get(topic_urn)
         needs_link = adapter.limits.confirm and not confirmed
+        if needs_link:
+            await self._publisher.check_key(topic)
         wished = Status.UNCONFIRMED if needs_link else Status.CONFIRMED
         (seated,) = await self._seat(topic, protocol, [Wish(endpoint, remark, extension)], wished)
         subscription = await self._roster.find(topic.id, topic.urn, seated.id)
@@ -174,9 +177,13 @@ class Subscriptions:
                 f"You no longer receive messages of the topic {topic.urn}."
                 f" To subscribe again, open this link within 48 hours: {link}"
             )
-            await self._publisher.address(
-                topic, subscription, Kind.CANCELLATION, Draft({"default": text}), link=link
-            )
+            try:
+                await self._publisher.address(
+                    topic, subscription, Kind.CANCELLATION, Draft({"default": text}), link=link
+                )
+            except Refused as refused:
+                # A farewell that cannot be sent must keep nobody subscribed.
+                log.warning("cancellation.unsent", extra={"reason": str(refused)})
         return link
 
     def _adapter(self, protocol: str) -> Adapter[Any, Any]:

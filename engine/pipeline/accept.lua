@@ -6,15 +6,15 @@
 --       5 idempotency digest or ''  6 its window in ms
 --       7 quantum in pages  8 lane limit  9 backlog limit
 --       10 protocol (addressed message) or ''  11 page, and seat and subscription id, or ''
---       12 memory flag: 1 = the server is too full  13 when the caller's record of the topic
---       was updated  14 group  15.. protocols the caller knows of
+--       12 memory flag: 1 = the server is too full  13 what the caller knows of the topic: when
+--       it was updated, a space, its KMS binding  14 group  15.. protocols the caller knows of
 -- Returns {status, message id, sequence, active protocols}; status is ok, replay, conflict, gone,
 --       protocols (call again with the active ones), stale (read the topic again), full (backlog)
 --       or memory.
 local topic, message, recent, gauges, idempotency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, topic_id = ARGV[1], ARGV[2]
 
-local record = redis.call('HMGET', topic, 'gone', 'active', 'updated')
+local record = redis.call('HMGET', topic, 'gone', 'active', 'updated', 'kms')
 if record[1] or not record[3] then return {'gone'} end
 if redis.call('ZSCORE', recent, id) then return {'ok', id, 0, record[2] or ''} end
 
@@ -29,7 +29,7 @@ if digest ~= '' then
   end
 end
 if ARGV[12] == '1' then return {'memory'} end
-if ARGV[10] == '' and record[3] ~= ARGV[13] then return {'stale'} end
+if ARGV[10] == '' and record[3] .. ' ' .. (record[4] or '') ~= ARGV[13] then return {'stale'} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.errors import Refused
+from engine.errors import KeyGone, Refused
+from engine.keyring import USABLE
 from engine.models import Kind, Message, Subscription, Topic
 from engine.settings import Durability
 from engine.store import messages
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from engine.faults import Faults
+    from engine.keyring import Keyring
+    from engine.pipeline.limits import FlowControl
     from engine.ports import Clock
     from engine.settings import Settings
     from engine.store.connection import Store
@@ -63,7 +66,8 @@ class _Offer:
     """What the script is asked to accept, and under which conditions."""
 
     message: Message
-    topic_updated_ms: int
+    content: bytes
+    topic_seen: str
     recipient: Subscription | None
     digest: str
     marker: str
@@ -81,6 +85,8 @@ class Publisher:
         settings: Settings,
         topics: TopicRecords,
         faults: Faults,
+        keyring: Keyring,
+        flow: FlowControl | None = None,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -88,6 +94,8 @@ class Publisher:
         self._settings = settings
         self._topics = topics
         self._faults = faults
+        self._keyring = keyring
+        self._flow = flow
         # URN → topic and the protocols that it had subscribers of; the script corrects both.
         self._known: dict[str, tuple[Topic, str]] = {}
         self._memory_checked = -_MEMORY_CHECK_S
@@ -107,7 +115,8 @@ class Publisher:
         With an ``idempotency_key`` a second call within the window returns the first one's id;
         ``request_hash`` (hex SHA-256) tells whether it is the same request, by default that of
         the draft. Raises `Refused`: SMN.0005/0006 topic, SMN.0008 subject, SMN.0009 message,
-        APIGW.0201 time_to_live, TOCSIN.0001/0003 idempotency, APIGW.0308 backlog or memory.
+        APIGW.0201 time_to_live or KMS key, TOCSIN.0001/0003 idempotency, APIGW.0308 backlog,
+        memory or the topic's rate.
         """
         ttl_s = self._check(draft)
         digest, marker = "", ""
@@ -117,12 +126,22 @@ class Publisher:
             digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
             marker = request_hash or _fingerprint(draft)
         memory_full = await self._memory_is_full()
-        fresh = False
+        fresh, counted = False, ""
         while True:
             topic, active = await self._topic(topic_urn, fresh=fresh)
             message = self._message(topic, Kind.NOTIFICATION, draft, ttl_s)
+            try:
+                content = await self._encode(topic, message)
+            except Refused:
+                if fresh:
+                    raise
+                fresh = True  # it may have another key since it was read
+                continue
+            if self._flow is not None and counted != topic.id:
+                await self._flow.check_publish(topic)
+                counted = topic.id
             accepted = await self._accept(
-                _Offer(message, topic.updated_ms, None, digest, marker, memory_full),
+                _Offer(message, content, _seen(topic), None, digest, marker, memory_full),
                 active.split(),
             )
             if accepted is not None:
@@ -138,18 +157,44 @@ class Publisher:
         draft: Draft,
         *,
         link: str | None = None,
+        sealed: str | None = None,
     ) -> str:
-        """Accept a message for one subscription, whatever its status is; returns its id."""
+        """Accept a message for one subscription, whatever its status is; returns its id.
+
+        ``sealed`` is the subscription itself if it is an inline recipient (`Direct`).
+        """
         ttl_s = self._check(draft)
-        message = self._message(topic, kind, draft, ttl_s, link=link)
+        message = self._message(topic, kind, draft, ttl_s, link=link, sealed=sealed)
         memory_full = await self._memory_is_full()
+        content = await self._encode(topic, message)
         accepted = await self._accept(
-            _Offer(message, topic.updated_ms, subscription, "", "", memory_full),
+            _Offer(message, content, _seen(topic), subscription, "", "", memory_full),
             (subscription.protocol,),
         )
         if accepted is None:
             raise Refused("SMN.0006")
         return accepted
+
+    async def check_key(self, topic: Topic) -> None:
+        """Refuse (APIGW.0201) if the topic is to be encrypted with a key that is not usable."""
+        if topic.kms is None:
+            return
+        key_id = topic.kms.key_id
+        state = await self._keyring.fresh_for(key_id)
+        if state not in USABLE:
+            raise Refused("APIGW.0201", f"The KMS key {key_id} of the topic is {state}.")
+
+    async def _encode(self, topic: Topic, message: Message) -> bytes:
+        """The message as it is stored: encrypted if the topic has a key."""
+        content = messages.encode(message)
+        if topic.kms is None:
+            return content
+        await self.check_key(topic)
+        context = messages.context(topic.id, message.id)
+        try:
+            return self._keyring.seal(topic.kms.key_id, content, context)
+        except KeyGone as error:
+            raise Refused("APIGW.0201", f"The topic's content cannot be kept: {error}.") from error
 
     def _check(self, draft: Draft) -> int:
         """Refuse what the contract refuses; returns the time to live in seconds."""
@@ -158,8 +203,8 @@ class Publisher:
             raise Refused(
                 "SMN.0008", f"It has at most {MAX_SUBJECT_BYTES} bytes and no control characters."
             )
-        if not draft.content.get("default") or not all(
-            0 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
+        if "default" not in draft.content or not all(
+            1 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
         ):
             raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
         ttl_s = self._settings.default_ttl if draft.ttl_s is None else draft.ttl_s
@@ -168,7 +213,14 @@ class Publisher:
         return ttl_s
 
     def _message(
-        self, topic: Topic, kind: Kind, draft: Draft, ttl_s: int, *, link: str | None = None
+        self,
+        topic: Topic,
+        kind: Kind,
+        draft: Draft,
+        ttl_s: int,
+        *,
+        link: str | None = None,
+        sealed: str | None = None,
     ) -> Message:
         now_ms = self._clock.now_ms()
         return Message(
@@ -186,6 +238,7 @@ class Publisher:
             locale=draft.locale,
             topic_name=topic.name,
             display_name=topic.display_name,
+            recipient=sealed,
         )
 
     async def _accept(self, offer: _Offer, protocols: Iterable[str]) -> str | None:
@@ -193,14 +246,13 @@ class Publisher:
 
         Returns the message's id, or None if the topic is not as it was read.
         """
-        content = messages.encode(offer.message)
         known = tuple(protocols)
         while True:
             self._faults.reach("accept:before")
             verdict, *rest = await self._store.run(
                 _ACCEPT,
                 self._accept_keys(offer, known),
-                (*self._accept_args(offer, content), *known),
+                (*self._accept_args(offer), *known),
                 wait_replicas=self._settings.durability is Durability.REPLICA,
             )
             self._faults.reach("accept:after")
@@ -239,7 +291,7 @@ class Publisher:
             )
         return found
 
-    def _accept_args(self, offer: _Offer, content: bytes) -> tuple[str | bytes | int, ...]:
+    def _accept_args(self, offer: _Offer) -> tuple[str | bytes | int, ...]:
         recipient = offer.recipient
         place = ""
         if recipient is not None:
@@ -247,7 +299,7 @@ class Publisher:
         return (
             offer.message.id,
             offer.message.topic_id,
-            content,
+            offer.content,
             _RECENT_MS,
             offer.marker if offer.digest else "",
             self._settings.idempotency_seconds * 1000,
@@ -257,7 +309,7 @@ class Publisher:
             recipient.protocol if recipient else "",
             place,
             int(offer.memory_full),
-            offer.topic_updated_ms,
+            offer.topic_seen,
             GROUP,
         )
 
@@ -294,6 +346,12 @@ class Publisher:
             used, maximum = await self._store.used_memory()
             self._memory_full = maximum > 0 and used >= maximum * self._settings.memory_limit
         return self._memory_full
+
+
+def _seen(topic: Topic) -> str:
+    """What the script compares, so that a change is never overlooked."""
+    kms = topic.kms
+    return f"{topic.updated_ms} {kms.id}:{kms.key_id}" if kms else f"{topic.updated_ms} "
 
 
 def _size(text: str) -> int:

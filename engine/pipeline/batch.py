@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
+from engine.policy import detection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.models import Message
     from engine.pipeline.pages import Entry
     from engine.ports import Adapter
@@ -74,6 +77,7 @@ class Flush:
     dead: str
     dead_count: int
     counters: str
+    report: str
 
 
 class Batch:
@@ -85,6 +89,7 @@ class Batch:
         "born",
         "claims",
         "closed",
+        "conceal",
         "content",
         "dead",
         "deliveries",
@@ -94,10 +99,12 @@ class Batch:
         "lines",
         "message",
         "noted",
+        "once",
         "page",
         "protocol",
         "reference",
         "refusals",
+        "report",
         "row",
         "running",
         "sequence",
@@ -131,11 +138,16 @@ class Batch:
         self.born = self.flushed_at = now
         self.message: Message | None = None
         self.content: Any = None
+        # Encrypts what an endpoint said of encrypted content, which it may have repeated.
+        self.conceal: Callable[[str], str] | None = None
         self.size = 0
         self.sequence = 0
         self.page = NO_PAGE
         self.running: set[int] = set()
         self.closed = False
+        # A probe: one try that does not wait for a place, and a report instead of a letter.
+        self.once = False
+        self.report = ""
         self.stale = False
         self.timer: Any = None
         self.unflushed = 0
@@ -240,6 +252,8 @@ class Batch:
             f'["{entry.id}",{quoted(entry.shown)},"delivered",{code},'
             f'{delivery.started_ms},{took_ms},"",{delivery.tries + 1}]'
         )
+        if self.once:
+            self.report = detection.judge(End.DELIVERED, code, "", "").encode()
 
     def attempted(self, code: int) -> None:
         """Count an attempt that was no success, and the class of its answer."""
@@ -257,6 +271,11 @@ class Batch:
             return
         self._log(identifier, shown, end, last)
         tries, at_ms, _, code, reason, answer = last
+        if self.once:
+            self.report = detection.judge(end, code, reason, answer).encode()
+            return
+        if answer and self.conceal is not None:
+            answer = self.conceal(answer)
         self.dead.append(
             json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
         )
@@ -305,6 +324,7 @@ class Batch:
             dead="".join(line + "\n" for line in dead),
             dead_count=len(dead),
             counters=" ".join(f"{self.protocol}:{name} {n}" for name, n in counters if n),
+            report=self.report,
         )
 
     def _take_counters(self) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from engine.errors import StoreError
 from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import UNFLUSHED, Batch, Delivery, Try
 from engine.pipeline.places import Places
+from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
 from engine.store.ledger import Waiting
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from engine.models import Outcome
     from engine.pipeline.health import Health
+    from engine.pipeline.limits import FlowControl
     from engine.ports import Clock
     from engine.settings import Settings
     from engine.store.limiter import Limiter
@@ -49,15 +51,17 @@ class Dispatcher:
         touched: Callable[[Batch], None],
         write_now: Callable[[Batch], Awaitable[bool]],
         on_room: Callable[[], None],
+        flow: FlowControl | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._health = health
         self._limiter = limiter
+        self._flow = flow
         self._touched = touched
         self._write_now = write_now
         self._loop = asyncio.get_running_loop()
-        self.places = Places(clock, settings, self._start, self._postpone, on_room)
+        self.places = Places(clock, settings, self._start, self._put_off, on_room)
         # Redis's time when the loop's own time was `_read_at`: uvloop's stands still for a turn.
         self._read_at = 0.0
         self._now_ms = 0
@@ -77,6 +81,9 @@ class Dispatcher:
         if batch.claims > self._settings.max_claims:
             batch.running.add(_SOLO)
             self._spawn(self._one_by_one(batch, due))
+        elif due and self._flow is not None and self._flow.concerns(batch):
+            batch.running.add(_SOLO)
+            self._spawn(self._within_limits(self._flow, batch, due))
         elif due and batch.adapter.limits.rate:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))
@@ -84,6 +91,17 @@ class Dispatcher:
             self._queue(batch, due)
             self._arm(batch)
             self._touched(batch)
+
+    async def _within_limits(self, flow: FlowControl, batch: Batch, due: list[Delivery]) -> None:
+        """End what is over a flow limit; the rest goes on as if there were none."""
+        due = await flow.let_through(batch, due)
+        if due and batch.adapter.limits.rate:
+            await self._at_their_rate(batch, due)
+            return
+        self._queue(batch, due)
+        batch.running.discard(_SOLO)
+        self._arm(batch)
+        self._touched(batch)
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
         """Reserve a time at each endpoint whose protocol has a rate; later ones wait for it.
@@ -114,10 +132,10 @@ class Dispatcher:
                 batch.row.waiting.setdefault(
                     delivery.seat, Waiting(delivery.tries, later_ms, delivery.entry.id)
                 )
-        finally:
-            batch.running.discard(_SOLO)
-            self._arm(batch)
-            self._touched(batch)
+        # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
+        batch.running.discard(_SOLO)
+        self._arm(batch)
+        self._touched(batch)
 
     async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
         """Run a batch that was claimed too often: whoever died may have died of one seat.
@@ -126,25 +144,24 @@ class Dispatcher:
         finds the seat named and buries it.
         """
         row = batch.row
-        try:
-            for delivery in due:
-                if delivery.seat == row.solo:
-                    row.solo = None
-                    batch.running.add(delivery.seat)
-                    self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
-                    continue
-                row.solo = delivery.seat
-                if batch.closed or not await self._write_now(batch):
-                    return
+        for delivery in due:
+            if delivery.seat == row.solo:
+                row.solo = None
                 batch.running.add(delivery.seat)
-                delivery.pool = self.places.others
-                sending = self._start(delivery)
-                if sending is not None:
-                    await sending
-            row.solo = None
-        finally:
-            batch.running.discard(_SOLO)
-            self._touched(batch)
+                self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
+                continue
+            row.solo = delivery.seat
+            if batch.closed or not await self._write_now(batch):
+                return
+            batch.running.add(delivery.seat)
+            delivery.pool = self.places.others
+            sending = self._start(delivery)
+            if sending is not None:
+                await sending
+        row.solo = None
+        # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
+        batch.running.discard(_SOLO)
+        self._touched(batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -195,7 +212,10 @@ class Dispatcher:
         if not until_ms:
             return False
         if self._settings.blacklist is Blacklist.FAIL:
-            self._end_now(delivery, End.REJECTED, "endpoint blacklisted")
+            self._end_now(delivery, End.REJECTED, BLACKLISTED)
+        elif delivery.batch.once and until_ms > now_ms + 1:
+            # Parked, and not just until a probe is granted, which this one may then be.
+            self._end_now(delivery, End.REJECTED, BLACKLISTED)
         else:
             wait_ms = max(until_ms - now_ms, _LEAST_PARKED_MS)
             # Spread, so that the backlog of a parked endpoint does not come back at once.
@@ -240,6 +260,10 @@ class Dispatcher:
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._retry(delivery, last, after_ms)
+            case Throttled(_, reason, code) if batch.once:
+                batch.attempted(code)
+                last = Try(tries, delivery.started_ms, took_ms, code, reason)
+                self._end(delivery, End.REJECTED, last)
             case Throttled(until_ms):
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
@@ -262,7 +286,7 @@ class Dispatcher:
             chance=random.random(),  # noqa: S311 - jitter, not a secret
             at_least_ms=after_ms,
         )
-        if due_ms is None:
+        if due_ms is None or batch.once:
             self._end(delivery, End.EXHAUSTED, last)
         elif due_ms >= batch.deadline_ms:
             self._end(delivery, End.EXPIRED, last)
@@ -277,6 +301,13 @@ class Dispatcher:
             delivery.tries, due_ms, delivery.entry.id
         )
         self._done(delivery)
+
+    def _put_off(self, delivery: Delivery, due_ms: int) -> None:
+        """Postpone a delivery that has found no place; a probe does not wait for one."""
+        if delivery.batch.once:
+            self._end_now(delivery, End.REJECTED, NO_PLACE)
+        else:
+            self._postpone(delivery, due_ms)
 
     def _end_now(self, delivery: Delivery, end: End, reason: str = "") -> None:
         """End a delivery without another attempt."""

@@ -10,22 +10,25 @@ import asyncio
 import logging
 import sys
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.errors import StoreError
-from engine.models import End
+from engine.errors import KeyGone, StoreError
+from engine.models import INLINE, End, Kind
 from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.pages import NO_PAGE
 from engine.pipeline.plan import plan_call
+from engine.sealing import sealed_by
 from engine.store import messages
 from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.messages import Reference
-from engine.store.scripts import Script, script
+from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from engine.keyring import Keyring
     from engine.models import Message
     from engine.pipeline.pages import Page, Pages
     from engine.ports import Adapter
@@ -43,13 +46,13 @@ _CONTENTS = 32
 _CONTENT_BYTES = 4 * 1024**2
 
 
-Call = tuple[Script, "Sequence[str]", "Sequence[str | bytes | int]"]
-
-
 class _Rendered(NamedTuple):
     message: Message
     content: Any
     size: int
+    page: Page | None
+    """An inline recipient's."""
+    key_id: str
 
 
 class Intake:
@@ -64,6 +67,7 @@ class Intake:
         consumer: str,
         adapters: Mapping[str, Adapter[Any, Any]],
         pages: Pages,
+        keyring: Keyring,
     ) -> None:
         self._shard = shard
         self._store = store
@@ -72,6 +76,7 @@ class Intake:
         self._consumer = consumer
         self._adapters = adapters
         self._pages = pages
+        self._keyring = keyring
         self._contents: OrderedDict[tuple[str, str], _Rendered] = OrderedDict()
         self._held = 0
 
@@ -94,12 +99,15 @@ class Intake:
         )
         return [Taken(protocols[lane - 1], entry_id, member) for lane, entry_id, member in taken]
 
-    async def load(self, taken: Sequence[Taken]) -> list[Batch]:
-        """Batches ready to run; those that went to another by now are left out."""
+    async def load(self, taken: Sequence[Taken]) -> tuple[list[Batch], set[str]]:
+        """Batches ready to run, and the protocols whose lanes have a backlog (see `plan`).
+
+        Batches that went to another by now are left out.
+        """
         read = [(entry, reference) for entry in taken if (reference := self._reference(entry))]
         if not read:
             await self._discard(taken)
-            return []
+            return [], set()
         # Pinned: what the script is told to be known must not leave the caches meanwhile.
         pages = self._pages.pin((ref.topic_id, e.protocol, ref.page) for e, ref in read)
         contents = [self._contents.get((ref.message_id, e.protocol)) for e, ref in read]
@@ -112,6 +120,7 @@ class Intake:
                 self._keys.message(ref.topic_id, ref.message_id),
                 self._keys.ledger(ref.topic_id, ref.message_id),
                 self._keys.page(ref.topic_id, entry.protocol, ref.page),
+                self._keys.inbox(self._shard, entry.protocol),
             )
             args += (
                 entry.entry_id,
@@ -120,21 +129,35 @@ class Intake:
                 "1" if content else "0",
             )
         asked = asyncio.get_running_loop().time()
-        calls: list[Call] = [(_LOAD, keys, args)]
-        calls += [plan_call(self._keys, self._shard, p) for p in {e.protocol for e, _ in read}]
-        loaded, *planned = await self._store.run_many(calls)
-        for reply in (loaded, *planned):
-            if isinstance(reply, StoreError):
-                raise reply
+        loaded = await self._store.run(_LOAD, keys, args)
+        await self._learn_keys(loaded, contents)
         if len(read) < len(taken):
             await self._discard([entry for entry in taken if not self._reference(entry)])
+        backlogged = {
+            entry.protocol for (entry, _), reply in zip(read, loaded, strict=True) if reply[0]
+        }
         return [
-            self._open(entry, ref, reply, asked, page, content)
+            self._open(entry, ref, reply[1:], asked, page, content)
             for (entry, ref), reply, page, content in zip(
                 read, loaded, pages, contents, strict=True
             )
-            if reply != 0
-        ]
+            if len(reply) > 1
+        ], backlogged
+
+    async def plan(self, protocols: Iterable[str]) -> None:
+        """Fill these lanes from their backlogs: batches that were taken have made room.
+
+        Apart from `load`, which only reads and so never waits for the disk.
+        """
+        for protocol in protocols:
+            await self._store.run(*plan_call(self._keys, self._shard, protocol))
+
+    async def _learn_keys(self, loaded: Sequence[Any], known: Sequence[_Rendered | None]) -> None:
+        """See to it that keys of encrypted content are known as they are now."""
+        sealed = {sealed_by(reply[5]) for reply in loaded if len(reply) > 1 and reply[5]}
+        sealed.update(content.key_id for content in known if content)
+        for key_id in sealed - {""}:
+            await self._keyring.fresh_for(key_id)
 
     async def refresh(self, batches: Sequence[Batch]) -> None:
         """Read again the pages that have changed since the batches were loaded."""
@@ -201,6 +224,12 @@ class Intake:
             batch.sequence = int(sequence)
             try:
                 self._fill(batch, content, version, seats, page, known)
+            except KeyGone as error:
+                log.error(  # noqa: TRY400 - it says all there is to know
+                    "message.sealed",
+                    extra={"message_id": reference.message_id, "reason": str(error)},
+                )
+                self._bury(batch, page, seats, str(error))
             except Exception:
                 # Content that cannot be read or rendered would fail for ever.
                 log.exception("message.unreadable", extra={"message_id": reference.message_id})
@@ -220,7 +249,14 @@ class Intake:
         rendered = known or self._render(batch.protocol, reference, content)
         batch.message = rendered.message
         batch.content, batch.size = rendered.content, rendered.size
-        if version is not None and not seats and page is not None:
+        batch.once = rendered.message.kind is Kind.DETECTION
+        if rendered.key_id:
+            self._keyring.material(rendered.key_id)  # gone is gone, also for what is cached
+            context = messages.context(reference.topic_id, reference.message_id)
+            batch.conceal = partial(self._keyring.conceal, rendered.key_id, context=context)
+        if rendered.page is not None:
+            batch.page = rendered.page
+        elif version is not None and not seats and page is not None:
             batch.page = page
         else:
             key = (reference.topic_id, batch.protocol, reference.page)
@@ -230,9 +266,15 @@ class Intake:
 
     def _render(self, protocol: str, reference: Reference, content: bytes) -> _Rendered:
         adapter = self._adapters[protocol]
-        message = messages.decode(reference.message_id, reference.topic_id, content)
+        message_id, topic_id = reference.message_id, reference.topic_id
+        key_id = sealed_by(content)
+        if key_id:
+            content = self._keyring.unseal(content, messages.context(topic_id, message_id))
+        message = messages.decode(message_id, topic_id, content)
         rendered = adapter.render(message, protocol)
-        found = _Rendered(message, rendered, adapter.size(rendered))
+        sealed = message.recipient
+        page = None if sealed is None else self._pages.alone(message, sealed, adapter)
+        found = _Rendered(message, rendered, adapter.size(rendered), page, key_id)
         self._contents[reference.message_id, protocol] = found
         self._held += found.size
         while len(self._contents) > _CONTENTS or self._held > _CONTENT_BYTES:
@@ -240,12 +282,25 @@ class Intake:
             self._held -= old.size
         return found
 
-    def _bury(self, batch: Batch, page: Page | None, seats: Sequence[bytes] | None) -> None:
+    def _bury(
+        self,
+        batch: Batch,
+        page: Page | None,
+        seats: Sequence[bytes] | None,
+        reason: str = "the message is lost",
+    ) -> None:
         """End every seat that the message would have gone to as lost.
 
         Where its number is lost too, that is everybody who is confirmed now.
         """
         reference, now_ms = batch.reference, self._store.clock.now_ms()
+        if reference.page == INLINE:
+            # The recipient went with the message; a reference without a seat is a redrive's.
+            if reference.seat is not None and reference.seat not in batch.row.waiting:
+                last = Try(0, now_ms, reason="the message is lost")
+                batch.end(reference.seat, reference.subscription_id, "", End.LOST, last)
+            self._void(batch, End.LOST)
+            return
         try:
             if seats:
                 key = (reference.topic_id, batch.protocol, reference.page)
@@ -253,15 +308,16 @@ class Intake:
             batch.page = page or NO_PAGE
             for delivery in batch.due(now_ms):
                 entry = delivery.entry
-                last = Try(delivery.tries, now_ms, reason="the message is lost")
+                last = Try(delivery.tries, now_ms, reason=reason)
                 batch.end(delivery.seat, entry.id, entry.shown, End.LOST, last)
         except Exception:
             log.exception("page.unreadable", extra={"topic_id": reference.topic_id})
-        self._void(batch, End.LOST)
+        self._void(batch, End.LOST, reason)
 
-    def _void(self, batch: Batch, end: End) -> None:
+    def _void(self, batch: Batch, end: End, reason: str = "") -> None:
         """Leave a batch whose topic or message is gone nothing to do but to be settled."""
         batch.message, batch.page = None, NO_PAGE
         row, now_ms = batch.row, self._store.clock.now_ms()
         for seat, wait in list(row.waiting.items()):
-            batch.end(seat, wait.subscription_id, "", end, Try(wait.tries, now_ms))
+            last = Try(wait.tries, now_ms, reason=reason)
+            batch.end(seat, wait.subscription_id, "", end, last)

@@ -12,6 +12,7 @@ from engine.models import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from engine.models import Message, Subscription
     from engine.ports import Adapter
     from engine.store.roster import Roster
 
@@ -121,23 +122,30 @@ class Pages:
     ) -> Page:
         """A page from the fields of its hash; it is not kept."""
         topic_id, protocol, number = key
-        secret = adapter.limits.secret_endpoint
         entries: dict[int, Entry] = {}
         for i in range(0, len(seats), 2):
             if seats[i] == b"v":
                 continue
             seat = int(seats[i])
             found = self._roster.decode(topic_id, topic_urn, protocol, number, seat, seats[i + 1])
-            state = self._states.get(found.endpoint)
-            if state is None:
-                shown = "***" if secret else found.endpoint
-                state = self._states[found.endpoint] = EndpointState(found.endpoint, shown)
-            entries[seat] = Entry(
-                found.id,
-                found.first,
-                found.status is Status.CONFIRMED,
-                adapter.prepare(found),
-                state.shown,
-                state,
-            )
+            entries[seat] = self._entry(found, adapter)
         return Page(version, entries)
+
+    def alone(self, message: Message, sealed: str, adapter: Adapter[Any, Any]) -> Page:
+        """The page of an inline recipient; nobody changes it, so that it has no version."""
+        found = self._roster.recipients.unseal(message, sealed)
+        return Page("", {found.seat: self._entry(found, adapter)})
+
+    def _entry(self, found: Subscription, adapter: Adapter[Any, Any]) -> Entry:
+        state = self._states.get(found.endpoint)
+        if state is None:
+            shown = "***" if adapter.limits.secret_endpoint else found.endpoint
+            state = self._states[found.endpoint] = EndpointState(found.endpoint, shown)
+        return Entry(
+            found.id,
+            found.first,
+            found.status is Status.CONFIRMED,
+            adapter.prepare(found),
+            state.shown,
+            state,
+        )

@@ -15,6 +15,7 @@ from engine.errors import StoreError, StoreFull, StoreUnavailable
 from engine.pipeline.batch import UNFLUSHED
 from engine.store.counters import bucket_of
 from engine.store.keys import GROUP
+from engine.store.probes import Probes
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Settler:
         self._consumer = consumer
         self._faults = faults
         self._on_settled = on_settled
+        self._probes = Probes(store, keys)
         self._dirty: dict[Batch, None] = {}
         self._ready: dict[Batch, str] = {}
         self._waiters: dict[Batch, asyncio.Future[bool]] = {}
@@ -162,6 +164,13 @@ class Settler:
         attempt = 0
         while True:
             try:
+                # Before the batch ends: who dies in between leaves it to be probed again.
+                for flush in flushes:
+                    if flush.report:
+                        reference = flush.batch.reference
+                        await self._probes.report(
+                            reference.topic_id, reference.subscription_id, flush.report
+                        )
                 results: list[int] = await self._store.run(_SETTLE, keys, args)
             except (StoreUnavailable, StoreFull) as error:
                 attempt += 1

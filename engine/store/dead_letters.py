@@ -7,9 +7,11 @@ They stand in the message's ledger as one JSON line each, under ``!protocol:page
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.models import DeadLetter, End
+from engine.store import messages
 from engine.store.ledger import Row, Waiting
 from engine.store.messages import Reference
 from engine.store.scripts import script
@@ -17,6 +19,7 @@ from engine.store.scripts import script
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from engine.keyring import Keyring
     from engine.store.connection import Store
     from engine.store.keys import Keys
 
@@ -63,9 +66,10 @@ class _DeadPage(NamedTuple):
 class DeadLetters:
     """Lists, redrives and drops dead letters."""
 
-    def __init__(self, store: Store, keys: Keys) -> None:
+    def __init__(self, store: Store, keys: Keys, keyring: Keyring) -> None:
         self._store = store
         self._keys = keys
+        self._keyring = keyring
 
     async def topics(self) -> list[str]:
         """Ids of the topics that have dead letters."""
@@ -83,9 +87,12 @@ class DeadLetters:
 
     async def list(self, topic_id: str) -> AsyncIterator[DeadLetter]:
         """A topic's dead letters, oldest page first."""
+        await self._keyring.fresh()
         async for page in self._pages(topic_id):
+            context = messages.context(topic_id, page.message_id)
             for letter in page.letters():
-                yield letter
+                answer = self._keyring.reveal(letter.answer, context)
+                yield letter if answer == letter.answer else replace(letter, answer=answer)
 
     async def redrive(
         self,

@@ -6,7 +6,7 @@ id is made to tell the same shard (`Keys.new_topic_id`): the URN leads to the re
 a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
-    {n}:topic:T             hash    a topic's record; ``gone`` is its tombstone
+    {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation
@@ -15,6 +15,7 @@ a token or a lane entry does too.
     {n}:msg:M               hash    a message: ``b`` content, ``s`` sequence, ``l`` pages left
     {n}:ledger:M            hash    protocol:page → row; ``!`` before it: dead letters
     {n}:idem:T:H            string  an idempotency key in use
+    {n}:detect:T:K          string  what the probe of a task has found; expires
     {n}:recent              zset    ids of messages accepted in the last seconds
     {n}:inbox:P             list    ids of topics with a backlog
     {n}:backlog:P           hash    their queues of cursors
@@ -36,6 +37,13 @@ a token or a lane entry does too.
     {iam}:changes           list    which of them changed last
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
+    {p:PROJECT}:templates   hash    template id → what a list shows of it
+    {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
+    {p:PROJECT}:apps        zset    a project's applications, ``platform:name``, by creation
+    {p:PROJECT}:app:P:N     hash    an application
+    {p:PROJECT}:devices:A   zset    an application's endpoints by creation
+    {p:PROJECT}:device:A    hash    endpoint id → endpoint
+    {p:PROJECT}:tokens:A    hash    keyed hash of a device token → endpoint id
 """
 
 from __future__ import annotations
@@ -130,6 +138,34 @@ class Keys:
     def project_subscriptions(self, project_id: str) -> str:
         """A project's subscriptions by creation."""
         return f"{self.prefix}{{p:{project_id}}}:subs"
+
+    def project_templates(self, project_id: str) -> str:
+        """A project's message templates."""
+        return f"{self.prefix}{{p:{project_id}}}:templates"
+
+    def project_template(self, project_id: str, name: str) -> str:
+        """The contents of a project's templates of one name."""
+        return f"{self.prefix}{{p:{project_id}}}:template:{name}"
+
+    def project_applications(self, project_id: str) -> str:
+        """A project's applications by creation."""
+        return f"{self.prefix}{{p:{project_id}}}:apps"
+
+    def project_application(self, project_id: str, platform: str, name: str) -> str:
+        """An application."""
+        return f"{self.prefix}{{p:{project_id}}}:app:{platform}:{name}"
+
+    def project_devices(self, project_id: str, application_id: str) -> str:
+        """An application's endpoints by creation."""
+        return f"{self.prefix}{{p:{project_id}}}:devices:{application_id}"
+
+    def project_device(self, project_id: str, application_id: str) -> str:
+        """An application's endpoints by id."""
+        return f"{self.prefix}{{p:{project_id}}}:device:{application_id}"
+
+    def project_tokens(self, project_id: str, application_id: str) -> str:
+        """Ids of an application's endpoints by token."""
+        return f"{self.prefix}{{p:{project_id}}}:tokens:{application_id}"
 
     # Per shard
 
@@ -226,6 +262,10 @@ class Keys:
     def idempotency(self, topic_id: str, digest: str) -> str:
         """An idempotency key in use."""
         return f"{self._tag(topic_id)}idem:{topic_id}:{digest}"
+
+    def detection(self, topic_id: str, task_id: str) -> str:
+        """What a probe has found."""
+        return f"{self._tag(topic_id)}detect:{topic_id}:{task_id}"
 
     def counts(self, topic_id: str, bucket: int) -> str:
         """Counters of a 5-minute bucket; ``bucket`` is its start in seconds."""

@@ -5,7 +5,8 @@ Who is limited is hashed with the master key, so that limits tell nothing of end
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.store.scripts import script
 
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
     from engine.vault import Vault
 
 _LIMITER = script(__file__, "limiter")
+
+
+class Ask(NamedTuple):
+    """A wish for up to so many events of a subject in a window."""
+
+    purpose: str
+    subject: str
+    window: Window
+    events: int
+
+
+class Grant(NamedTuple):
+    """How many events were allowed, and which window, by its start, they were counted in."""
+
+    events: int
+    start_ms: int
 
 
 class Limiter:
@@ -77,6 +94,52 @@ class Limiter:
         replies = await self._store.call_many(commands, key=names[0], repeatable=True)
         until_ms = max(int(reply or 0) for reply in replies)
         return until_ms if until_ms > self._store.clock.now_ms() else 0
+
+    async def grant(self, asks: Sequence[Ask]) -> list[Grant]:
+        """Count of each wish as many events as its window has room for.
+
+        Windows are asked for themselves, in one call a shard; what is not used after all goes
+        back with `give_back`. Penalties do not apply. Sent once only.
+        """
+        args = [(ask.window.count, ask.window.period_s * 1000, ask.events) for ask in asks]
+        replies = await self._by_shard("grant", asks, args)
+        return [Grant(int(events), int(start)) for events, start in replies]
+
+    async def give_back(
+        self, asks: Sequence[Ask], grants: Sequence[Grant], unused: Sequence[int]
+    ) -> None:
+        """Uncount what was granted and not used, unless its window has passed."""
+        chosen = [i for i, count in enumerate(unused) if count]
+        if not chosen:
+            return
+        given = [asks[i] for i in chosen]
+        args = [(grants[i].start_ms, unused[i]) for i in chosen]
+        await self._by_shard("give", given, args)
+
+    async def _by_shard(
+        self, mode: str, asks: Sequence[Ask], args: Sequence[tuple[int, ...]]
+    ) -> list[Any]:
+        """Run the script once a shard, all at the same time; replies in the order of ``asks``."""
+        by_shard: dict[int, list[int]] = {}
+        digests = [self._digest(ask.purpose, ask.subject) for ask in asks]
+        for position, digest in enumerate(digests):
+            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append(position)
+        parts = await asyncio.gather(
+            *(
+                self._store.run(
+                    _LIMITER,
+                    [self._keys.limit(digests[i]) for i in positions],
+                    [mode, *(arg for i in positions for arg in args[i])],
+                    repeat=False,
+                )
+                for positions in by_shard.values()
+            )
+        )
+        replies: list[Any] = [None] * len(asks)
+        for positions, part in zip(by_shard.values(), parts, strict=True):
+            for position, reply in zip(positions, part, strict=True):
+                replies[position] = reply
+        return replies
 
     async def clear(self, purpose: str, subject: str, windows: Sequence[Window]) -> None:
         """Forget what was counted for a subject."""

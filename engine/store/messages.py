@@ -1,4 +1,7 @@
-"""How a message is kept: one JSON array, written at acceptance and never changed."""
+"""How a message is kept: one JSON array, written at acceptance and never changed.
+
+The array of a topic with a key is encrypted as a whole: see `engine.sealing`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ _VERSION = 1
 class Reference(NamedTuple):
     """What a lane entry or a due time says: a message, a page of a topic, or one seat of it.
 
-    ``seat`` and ``subscription_id`` are set for addressed messages only.
+    ``seat`` and ``subscription_id`` are set for addressed messages only; an inline recipient
+    has the page `INLINE`.
     """
 
     message_id: str
@@ -43,6 +47,11 @@ class Reference(NamedTuple):
             raise StoreError(f"a lane entry is unreadable: {text[:80]!r}") from error
 
 
+def context(topic_id: str, message_id: str) -> str:
+    """What a message's encrypted content belongs to."""
+    return f"message:{topic_id}:{message_id}"
+
+
 def encode(message: Message) -> bytes:
     """The message as Redis keeps it; its id and topic id are in the key and the reference."""
     return json.dumps(
@@ -60,6 +69,7 @@ def encode(message: Message) -> bytes:
             message.locale,
             message.topic_name,
             message.display_name,
+            *(() if message.recipient is None else (message.recipient,)),
         ],
         separators=(",", ":"),
         ensure_ascii=False,
@@ -84,6 +94,7 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale,
         name,
         shown,
+        *recipient,
     ) = values
     return Message(
         id=message_id,
@@ -100,4 +111,5 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale=locale,
         topic_name=name,
         display_name=shown,
+        recipient=recipient[0] if recipient else None,
     )

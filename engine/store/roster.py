@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import StoreError
 from engine.models import PAGE_SEATS, Listing, Status, Subscription
+from engine.store.recipients import Recipients
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Roster:
         self._vault = vault
         self._pending = pending
         self._secret_endpoints = secret_endpoints
+        self.recipients = Recipients(vault)
 
     # Writing
 

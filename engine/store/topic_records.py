@@ -8,9 +8,10 @@ and any worker's sweep finishes the job (`Pending`).
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from engine.models import Listing, Topic
+from engine.models import KmsBinding, Listing, Topic
 from engine.store.scripts import script
 from engine.urns import TopicUrn
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 _CREATE = script(__file__, "topic_create")
 _UPDATE = script(__file__, "topic_update")
 _DELETE = script(__file__, "topic_delete")
-_FIELDS = ("urn", "name", "project", "display", "enterprise", "created", "updated", "gone")
+_KMS = script(__file__, "topic_kms")
+_FIELDS = ("urn", "name", "project", "display", "enterprise", "created", "updated", "gone", "kms")
 
 
 class TopicRecords:
@@ -89,6 +91,18 @@ class TopicRecords:
             await self._store.run(_UPDATE, (self._keys.topic(topic_id),), ("display", display_name))
         )
 
+    async def bind_key(self, topic_id: str, expected: str, binding: KmsBinding | None) -> int:
+        """Write or remove the KMS binding, if the one with the id ``expected`` is there.
+
+        Returns 1 if done, 0 if the topic is gone, 2 if another binding is there, or none.
+        """
+        written = f"{binding.id}:{binding.key_id}" if binding else ""
+        return int(
+            await self._store.run(
+                _KMS, (self._keys.topic(topic_id),), (expected, written, secrets.token_hex(8))
+            )
+        )
+
     async def delete(self, urn: TopicUrn, topic_id: str) -> bool:
         """Put up the tombstone and take the topic out of the index; False if it is unknown."""
         keys = self._keys
@@ -132,7 +146,7 @@ class TopicRecords:
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
-    urn, name, project, display, enterprise, created, updated, gone = values
+    urn, name, project, display, enterprise, created, updated, gone, kms = values
     if gone is not None or urn is None:
         return None
     return Topic(
@@ -144,4 +158,5 @@ def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
         enterprise_project_id=(enterprise or b"").decode(),
         created_ms=int(created or 0),
         updated_ms=int(updated or 0),
+        kms=KmsBinding(*kms.decode().split(":")) if kms else None,
     )

@@ -35,7 +35,7 @@ FORBIDDEN = {
 
 WALLS = {
     "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
-    "cryptography": {"engine.iam", "engine.signing", "engine.vault"},
+    "cryptography": {"engine.iam", "engine.sealing", "engine.signing", "engine.vault"},
     "redis": {"engine.store"},
     "rich": {"engine.cli"},
     "typer": {"engine.cli"},

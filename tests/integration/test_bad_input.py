@@ -107,9 +107,9 @@ TABLE = [
     Bad("POST", ADD, subscription(subscriptions=[subscription()]), 400, "SMN.0043"),
     Bad("POST", PUBLISH, message(message=["x"]), 403, "SMN.0009"),
     Bad("POST", PUBLISH, message(subject=7), 403, "SMN.0008"),
-    Bad("POST", PUBLISH, message(message_structure='{"default": "x"}'), 400, "SMN.0021"),
+    Bad("POST", PUBLISH, message(message_structure='{"sms": "x"}'), 400, "SMN.0021"),
     Bad("POST", PUBLISH, message(message_structure={}), 400, "SMN.0021"),
-    Bad("POST", PUBLISH, message(message_template_name="t"), 404, "SMN.0076"),
+    Bad("POST", PUBLISH, message(message_template_name="t", tags={}), 404, "SMN.0076"),
     Bad("POST", PUBLISH, message(message_attributes=[{}]), 400, "SMN.0043"),
     # Unknown and malformed names
     Bad("GET", GONE, None, 404, "SMN.0006"),

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
 from engine.app import Engine
 from engine.models import Limits, Window
+from engine.store.connection import Store
+from engine.store.keys import Keys
+from engine.store.limiter import Ask, Grant, Limiter
 from engine.testing import RecordingAdapter
+from engine.vault import Vault
 from tests.engines import all_ended, eventually, names_of_keys, open_engine, snapshot, working
+from tests.servers import RedisServer, make_settings
 
 WINDOW = Window(count=3, period_s=60, penalty_s=600)
 
@@ -127,3 +138,89 @@ async def test_an_adapters_rate_is_kept(redis_url: str, tmp_path: Path) -> None:
             await all_ended(engine)
     assert len(at) == 6
     assert at[-1] - at[0] >= 0.45
+
+
+async def test_a_closed_window_without_penalty_opens_with_the_next(engine: Engine) -> None:
+    """Who is refused is told when the window ends."""
+    window = Window(count=1, period_s=60, penalty_s=0)
+    assert await engine.limiter.take("test", "me", [window]) == 0
+    began = engine.clock.now_ms()
+    until_ms = await engine.limiter.take("test", "me", [window])
+    assert abs(until_ms - began - 60_000) < 1000
+
+
+async def test_a_granted_window_opens_again(engine: Engine) -> None:
+    """When it has passed it counts from nothing, and nothing goes back into it any more."""
+    ask = Ask("test", "me", Window(2, 1, 0), 3)
+    (first,) = await engine.limiter.grant([ask])
+    assert first.events == 2
+
+    async def anew() -> bool:
+        return (await engine.limiter.grant([ask]))[0].events == 2
+
+    await eventually(anew, "the window opens")
+    await engine.limiter.give_back([ask], [first], [2])
+    assert (await engine.limiter.grant([ask]))[0].events == 0
+
+
+async def test_one_call_grants_for_many(engine: Engine) -> None:
+    """In order, each subject for itself."""
+    asks = [Ask("test", str(number), Window(number, 60, 0), 5) for number in range(10)]
+    grants = await engine.limiter.grant(asks)
+    assert [grant.events for grant in grants] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5]
+
+
+@pytest.fixture
+def windows(valkey: RedisServer, tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Limiter]]:
+    """A limiter on a loop that Hypothesis can use again and again."""
+    valkey.flush()
+    with asyncio.Runner() as runner:
+        settings = make_settings(tmp_path)
+        store = runner.run(Store.connect(valkey.url, settings=settings))
+        yield runner, Limiter(store, Keys("test:", 3), Vault(bytes(32)))
+        runner.run(store.close())
+
+
+Step = tuple[str, str, int]
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["take", "grant", "give"]), st.sampled_from("ab"), st.integers(0, 6)),
+    max_size=25,
+)
+
+
+def test_a_window_never_lets_more_through_than_its_count(
+    windows: tuple[asyncio.Runner, Limiter],
+) -> None:
+    """Whatever is taken, granted and given back, a window holds what is used and no more."""
+    runner, limiter = windows
+    world = itertools.count()
+
+    @hypothesis.settings(max_examples=60, deadline=None)
+    @hypothesis.given(steps=_STEPS, count=st.integers(1, 8))
+    def check(steps: list[Step], count: int) -> None:
+        runner.run(_walk(limiter, f"world-{next(world)}", Window(count, 600, 0), steps))
+
+    check()
+
+
+async def _walk(limiter: Limiter, purpose: str, window: Window, steps: list[Step]) -> None:
+    """Take the steps beside a model: per subject what is granted and in use."""
+    used = {"a": 0, "b": 0}
+    taken = {"a": 0, "b": 0}
+    grants: dict[str, list[tuple[Ask, Grant]]] = {"a": [], "b": []}
+    for step, subject, events in steps:
+        if step == "take":
+            allowed = await limiter.take(f"take {purpose}", subject, [window]) == 0
+            assert allowed == (taken[subject] < window.count)
+            taken[subject] += allowed
+        elif step == "grant":
+            ask = Ask(purpose, subject, window, events)
+            (grant,) = await limiter.grant([ask])
+            assert grant.events == min(events, window.count - used[subject])
+            used[subject] += grant.events
+            grants[subject].append((ask, grant))
+        elif grants[subject]:
+            ask, grant = grants[subject].pop()
+            unused = min(events, grant.events)
+            await limiter.give_back([ask], [grant], [unused])
+            used[subject] -= unused

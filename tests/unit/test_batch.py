@@ -150,3 +150,19 @@ def test_a_failed_attempt_is_a_line_without_an_end(batch: Batch) -> None:
     batch.failed(ID, "http://e/", Try(1, 2_000, 5, 500, "HTTP 500"))
     (line,) = json.loads(batch.take_flush("flush").lines)
     assert line == [ID, "http://e/", "", 500, 2_000, 5, "HTTP 500", 1]
+
+
+def test_a_probe_leaves_a_report_and_no_letter(batch: Batch) -> None:
+    """Whatever becomes of it, and a line and counts as every delivery."""
+    batch.once = True
+    batch.end(1, ID, "http://e/", End.REJECTED, Try(1, 2_000, 5, 404, "HTTP 404", "gone"))
+    flush = batch.take_flush("end")
+    assert (flush.dead, flush.dead_count) == ("", 0)
+    assert json.loads(flush.report) == [False, 404, "gone"]
+    assert flush.lines
+
+
+def test_other_messages_leave_no_report(batch: Batch) -> None:
+    """Nothing is written for them but what was before."""
+    batch.end(1, ID, "http://e/", End.REJECTED, Try(1, 2_000, 5, 404, "HTTP 404", "gone"))
+    assert not batch.take_flush("end").report

@@ -21,6 +21,10 @@ _ARGUMENTS = {
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
     "access_key": "AK",
+    "name": "order",
+    "task_id": "e" * 32,
+    "platform": "HMS",
+    "application_id": "d" * 32,
 }
 
 _UNTAGGED = {"dataset", "outbox", "events", "workers", "account", "token", "temporary_key"}

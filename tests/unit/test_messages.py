@@ -29,6 +29,7 @@ _MESSAGES = st.builds(
     locale=_TEXT,
     topic_name=_TEXT,
     display_name=_TEXT,
+    recipient=st.none() | _TEXT,
 )
 _PAGE = st.integers(0, 10**6)
 _REFERENCES = st.one_of(

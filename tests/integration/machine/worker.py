@@ -108,6 +108,7 @@ class SlowWorker:
             name,
             dict.fromkeys(PROTOCOLS, adapter),
             Pages(world.roster),
+            world.keyring,
         )
         self.settler = Settler(
             _SHARD, world.store, world.keys, world.settings, name, Faults(""), lambda *_: None
@@ -147,7 +148,8 @@ class SlowWorker:
         """Load batches and decide what is due."""
         if not taken:
             return
-        for batch in await self.intake.load(taken):
+        batches, _ = await self.intake.load(taken)
+        for batch in batches:
             self.batches[batch] = None
             self.dispatcher.begin(batch)
         await self.calm()

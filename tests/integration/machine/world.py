@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from engine.control.topics import Topics
 from engine.errors import Refused, StoreError, StoreFull
 from engine.faults import Faults
+from engine.keyring import Keyring
+from engine.keyring_file import KeyringFile
 from engine.models import Delivered, Kind, Outcome, Status, Subscription, Topic
 from engine.pipeline.accept import Draft, Publisher
 from engine.pipeline.batch import Batch, Flush, Taken
@@ -97,14 +99,18 @@ class World:
         self.clock = ShiftedClock(store)
         self.model = Model()
         pending = Pending(store, keys)
-        self.roster = Roster(store, keys, Vault(os.urandom(32)), pending, frozenset())
+        vault = Vault(os.urandom(32))
+        self.keyring = Keyring(KeyringFile(self.settings.data, vault))
+        self.roster = Roster(store, keys, vault, pending, frozenset())
         self.records = TopicRecords(store, keys, pending)
         self.topics = Topics(self.records, self.settings)
         self.publishers = [
-            Publisher(store, keys, self.clock, self.settings, self.records, Faults(""))
+            Publisher(
+                store, keys, self.clock, self.settings, self.records, Faults(""), self.keyring
+            )
             for _ in range(2)
         ]
-        self.dead = DeadLetters(store, keys)
+        self.dead = DeadLetters(store, keys, self.keyring)
         self.retention = Retention(
             store, keys, self.settings, self.clock, self.dead, DeliveryLog(store, keys), pending
         )

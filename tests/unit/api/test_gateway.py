@@ -125,9 +125,9 @@ async def test_bad_bodies_answer_their_code(
 @pytest.mark.parametrize(
     ("fields", "status", "code"),
     [
-        ({}, 400, "SMN.0021"),
-        ({"message_template_name": "t"}, 404, "SMN.0076"),
-        ({"message_attributes": [{"name": "a"}]}, 400, "SMN.0043"),
+        ({"message_structure": {"default": "x"}}, 400, "SMN.0021"),
+        ({"message_template_name": 7}, 400, "SMN.0042"),
+        ({"message_attributes": "a"}, 400, "SMN.0043"),
         ({"message": 1}, 403, "SMN.0009"),
         ({"subject": "a\nb"}, 403, "SMN.0008"),
         ({"subject": {}}, 403, "SMN.0008"),
@@ -141,7 +141,7 @@ async def test_bad_messages_answer_their_code(
     client: Client, engine: FakeEngine, fields: dict[str, object], status: int, code: str
 ) -> None:
     """What cannot be delivered as asked for is refused, not ignored."""
-    body = {"message": "hello"} | (fields or {"message_structure": '{"default": "x"}'})
+    body = {"message": "hello"} | fields
     check_failure(await client.call("POST", PUBLISH, body), status, code)
     assert not engine.published
 

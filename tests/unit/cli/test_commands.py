@@ -25,6 +25,8 @@ PATHS = [
     *(["iam", command] for command in ("grant", "revoke", "grants")),
     *(["iam", noun, verb] for noun, verbs in IAM.items() for verb in verbs),
 ]
+KEY = ["create", "list", "disable", "enable", "schedule-deletion", "cancel-deletion"]
+PATHS += [["key", command] for command in KEY]
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:

@@ -1,0 +1,52 @@
+"""Homes: records in the form of a topic's for messages that belong to none.
+
+A direct message needs a shard and a record that says whether it is still wanted, as any
+message does. A home has no name in any list, so that nobody subscribes or publishes to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from engine.models import Topic
+from engine.store.scripts import script
+
+if TYPE_CHECKING:
+    from engine.store.connection import Store
+    from engine.store.keys import Keys
+
+_OPEN = script(__file__, "home_open")
+_RETIRE = script(__file__, "home_retire")
+
+
+class Homes:
+    """Opens and retires homes."""
+
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+
+    async def open(
+        self, project_id: str, urn: str, name: str, *, home_id: str | None = None
+    ) -> Topic | None:
+        """The home with this URN, made if it is missing; None once it is retired.
+
+        ``urn`` must be no topic's. A home that can be retired needs an id of its own, which is
+        never used again; the others' ids follow from their URNs.
+        """
+        if home_id is None:
+            home_id = hashlib.sha256(f"home\n{urn}".encode()).hexdigest()[:32]
+        created_ms = await self._store.run(
+            _OPEN, (self._keys.topic(home_id),), (urn, name, project_id)
+        )
+        if not created_ms:
+            return None
+        return Topic(home_id, urn, name, project_id, "", "0", created_ms, created_ms)
+
+    async def retire(self, home_id: str) -> None:
+        """Withdraw what is under way; the purge of topics removes what is left."""
+        shard = self._keys.shard_of_topic(home_id)
+        await self._store.run(
+            _RETIRE, (self._keys.topic(home_id), self._keys.purge(shard)), (home_id,)
+        )

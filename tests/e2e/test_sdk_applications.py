@@ -1,0 +1,154 @@
+"""Applications and their endpoints with the official SDK, and the legacy SMS call without it.
+
+A service without an adapter for mobile push refuses them; one that has it runs in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+from huaweicloudsdksmn import v2 as smn
+
+from engine.settings import Settings
+from engine.testing import RecordingAdapter
+from tests.api_client import serving
+from tests.engines import all_ended, open_engine, working
+from tests.sdk_client import build_client
+
+pytestmark = pytest.mark.filterwarnings("ignore:Method .* of SmnClient is deprecated")
+
+SECRETS = {"platform_principal": "1", "platform_credential": "c" * 32}
+
+
+def create(sdk: smn.SmnClient, name: str = "shop", platform: str = "HMS") -> Any:
+    """The answer for a new application."""
+    body = smn.CreateApplicationRequestBody(name=name, platform=platform, **SECRETS)
+    return sdk.create_application(smn.CreateApplicationRequest(body=body))
+
+
+def register(sdk: smn.SmnClient, application: str, token: str = "token") -> Any:
+    """The answer for a new endpoint."""
+    body = smn.CreateApplicationEndpointRequestBody(token=token, user_data="Ann")
+    return sdk.create_application_endpoint(
+        smn.CreateApplicationEndpointRequest(application_urn=application, body=body)
+    )
+
+
+def live(sdk: smn.SmnClient) -> str:
+    """The life of an application and its endpoint; the id of the message in it."""
+    urn = create(sdk).application_urn
+    assert sdk.list_applications(smn.ListApplicationsRequest(name="sh")).application_count == 1
+    shown = sdk.list_application_attributes(
+        smn.ListApplicationAttributesRequest(application_urn=urn)
+    )
+    assert shown.attributes.enabled == "true"
+    body = smn.UpdateApplicationRequestBody(**SECRETS)
+    sdk.update_application(smn.UpdateApplicationRequest(application_urn=urn, body=body))
+    endpoint = register(sdk, urn).endpoint_urn
+    listed = sdk.list_application_endpoints(
+        smn.ListApplicationEndpointsRequest(application_urn=urn, enabled="true")
+    )
+    assert (listed.next_page_flag, listed.endpoints[0].endpoint_urn) == (False, endpoint)
+    change = smn.UpdateApplicationEndpointRequestBody(user_data="Bob")
+    sdk.update_application_endpoint(
+        smn.UpdateApplicationEndpointRequest(endpoint_urn=endpoint, body=change)
+    )
+    found = sdk.list_application_endpoint_attributes(
+        smn.ListApplicationEndpointAttributesRequest(endpoint_urn=endpoint)
+    )
+    assert (found.attributes.token, found.attributes.user_data) == ("token", "Bob")
+    text = smn.PublishAppMessageRequestBody(message="hello", time_to_live="60")
+    published = sdk.publish_app_message(
+        smn.PublishAppMessageRequest(endpoint_urn=endpoint, body=text)
+    )
+    return str(published.message_id)
+
+
+def errors(sdk: smn.SmnClient) -> set[tuple[int, str]]:
+    """What every operation answers where there is neither application nor endpoint."""
+    project = sdk._credentials.project_id
+    urn = f"urn:smn:region01:{project}:application:HMS:gone"
+    endpoint = f"urn:smn:region01:{project}:endpoint:HMS:gone:{'0' * 32}"
+    secrets = smn.UpdateApplicationRequestBody(**SECRETS)
+    change = smn.UpdateApplicationEndpointRequestBody(enabled="true")
+    text = smn.PublishAppMessageRequestBody(message="m")
+    calls: list[Callable[[], object]] = [
+        lambda: create(sdk, platform="FCM"),
+        lambda: sdk.list_applications(smn.ListApplicationsRequest(platform="FCM")),
+        lambda: sdk.list_application_attributes(
+            smn.ListApplicationAttributesRequest(application_urn=urn)
+        ),
+        lambda: sdk.update_application(
+            smn.UpdateApplicationRequest(application_urn=urn, body=secrets)
+        ),
+        lambda: sdk.delete_application(smn.DeleteApplicationRequest(application_urn=urn)),
+        lambda: register(sdk, urn),
+        lambda: sdk.list_application_endpoints(
+            smn.ListApplicationEndpointsRequest(application_urn=urn)
+        ),
+        lambda: sdk.list_application_endpoint_attributes(
+            smn.ListApplicationEndpointAttributesRequest(endpoint_urn=endpoint)
+        ),
+        lambda: sdk.update_application_endpoint(
+            smn.UpdateApplicationEndpointRequest(endpoint_urn=endpoint, body=change)
+        ),
+        lambda: sdk.delete_application_endpoint(
+            smn.DeleteApplicationEndpointRequest(endpoint_urn=endpoint)
+        ),
+        lambda: sdk.publish_app_message(
+            smn.PublishAppMessageRequest(endpoint_urn=endpoint, body=text)
+        ),
+    ]
+    found = set()
+    for call in calls:
+        with pytest.raises(ClientRequestException) as caught:
+            call()
+        found.add((caught.value.status_code, caught.value.error_code))
+    return found
+
+
+def test_without_push_nothing_is_supported(sdk: smn.SmnClient) -> None:
+    """Every operation says so."""
+    assert errors(sdk) == {(403, "SMN.0116")}
+
+
+async def test_with_push_everything_is(redis_url: str, tmp_path: Path, settings: Settings) -> None:
+    """Each operation works, and refuses what is not there."""
+    push = RecordingAdapter("application")
+    async with open_engine(redis_url, tmp_path) as engine:
+        engine.adapters["application"] = push
+        account = await engine.accounts.bootstrap()
+        async with serving(engine, settings, account) as (client, _):
+            sdk = build_client(
+                {
+                    "access_key": account.access_key,
+                    "secret_key": account.secret_key,
+                    "project_id": account.project_id,
+                    "endpoint": client.url,
+                }
+            )
+            found = await asyncio.to_thread(errors, sdk)
+            assert found == {(403, "SMN.0116"), (404, "SMN.0122"), (404, "SMN.0125")}
+            message_id = await asyncio.to_thread(live, sdk)
+            async with working(engine):
+                await all_ended(engine)
+            assert [sent.message.id for sent in push.sent] == [message_id]
+            await asyncio.to_thread(remove, sdk)
+
+
+def remove(sdk: smn.SmnClient) -> None:
+    """Delete the endpoint, then the application."""
+    (item,) = sdk.list_applications(smn.ListApplicationsRequest()).applications
+    (endpoint,) = sdk.list_application_endpoints(
+        smn.ListApplicationEndpointsRequest(application_urn=item.application_urn)
+    ).endpoints
+    sdk.delete_application_endpoint(
+        smn.DeleteApplicationEndpointRequest(endpoint_urn=endpoint.endpoint_urn)
+    )
+    sdk.delete_application(smn.DeleteApplicationRequest(application_urn=item.application_urn))
+    assert sdk.list_applications(smn.ListApplicationsRequest()).application_count == 0

@@ -1,0 +1,410 @@
+"""Applications, their endpoints, publishing to one; and texts to numbers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.app import Engine
+from engine.models import Kind, Limits, Outcome, Retry
+from engine.settings import Settings
+from engine.testing import RecordingAdapter, Sent
+from tests.api_client import Answer, Client, serving
+from tests.engines import all_ended, names_of_keys, open_engine, snapshot, working
+
+MISSING = "0" * 32
+HMS = {
+    "name": "shop",
+    "platform": "HMS",
+    "platform_principal": "100200300",
+    "platform_credential": "c" * 32,
+}
+APNS = {
+    "name": "shop",
+    "platform": "APNS",
+    "platform_principal": base64.b64encode(b"certificate").decode(),
+    "platform_credential": base64.b64encode(b"key").decode(),
+}
+
+
+@dataclass
+class World:
+    """A running API; ``push`` is what mobile platforms would get."""
+
+    engine: Engine
+    client: Client
+    push: RecordingAdapter
+
+    @property
+    def project(self) -> str:
+        return self.client.account.project_id
+
+    async def call(self, method: str, tail: str, body: Any = None) -> Answer:
+        target = f"/v2/{self.project}/notifications/{tail}"
+        return await self.client.call(method, target, body)
+
+    async def create(self, body: dict[str, Any]) -> str:
+        answer = await self.call("POST", "applications", body)
+        assert answer.status == 201, answer.raw
+        return str(answer.json["application_urn"])
+
+    async def register(self, urn: str, token: str, user_data: str = "") -> str:
+        body = {"token": token, "user_data": user_data}
+        answer = await self.call("POST", f"applications/{urn}/endpoints", body)
+        assert answer.status == 201, answer.raw
+        return str(answer.json["endpoint_urn"])
+
+    async def refuses(self, method: str, tail: str, body: Any, status: int, code: str) -> None:
+        before = await snapshot(self.engine.store)
+        answer = await self.call(method, tail, body)
+        said = f"{method} {tail} {str(body)[:80]}: {answer.raw[:200]!r}"
+        assert (answer.status, answer.json["code"]) == (status, code), said
+        assert await snapshot(self.engine.store) == before, said
+
+
+@pytest.fixture
+async def world(redis_url: str, tmp_path: Path, settings: Settings) -> AsyncIterator[World]:
+    """Mobile push is enabled."""
+    push = RecordingAdapter("application", limits=Limits(confirm=False))
+    async with open_engine(redis_url, tmp_path) as engine:
+        engine.adapters["application"] = push
+        account = await engine.accounts.bootstrap()
+        async with serving(engine, settings, account) as (client, _):
+            yield World(engine, client, push)
+
+
+async def test_an_application_lives_as_documented(world: World) -> None:
+    """Created, found again, listed, shown, authenticated anew, deleted, gone."""
+    urn = await world.create(HMS)
+    assert urn == f"urn:smn:region01:{world.project}:application:HMS:shop"
+    again = await world.call("POST", "applications", HMS)
+    assert (again.status, again.json["application_urn"]) == (200, urn)
+    identifier = again.json["application_id"]
+    other = await world.create(APNS)
+    listed = (await world.call("GET", "applications")).json
+    assert listed["application_count"] == 2
+    assert [item["application_urn"] for item in listed["applications"]] == [urn, other]
+    item = listed["applications"][0]
+    assert item.pop("create_time")
+    assert item == {
+        "name": "shop",
+        "platform": "HMS",
+        "application_urn": urn,
+        "application_id": identifier,
+        "enabled": "true",
+    }
+    shown = (await world.call("GET", f"applications/{urn}")).json
+    assert shown["attributes"] == {"enabled": "true"}
+    assert shown["application_id"] == identifier
+    secrets = {"platform_principal": "1", "platform_credential": "d" * 64}
+    assert (await world.call("PUT", f"applications/{urn}", secrets)).status == 200
+    assert (await world.call("POST", "applications", HMS | secrets)).status == 200
+    assert (await world.call("DELETE", f"applications/{urn}")).status == 200
+    await world.refuses("GET", f"applications/{urn}", None, 404, "SMN.0122")
+    assert (await world.call("POST", "applications", HMS)).json["application_id"] != identifier
+
+
+async def test_applications_are_listed_by_beginning_and_platform(world: World) -> None:
+    """Both combine; pages count all that match."""
+    for name in ("shop", "shop2", "other"):
+        await world.create(HMS | {"name": name})
+    await world.create(APNS)
+
+    async def names(query: str) -> tuple[int, list[str]]:
+        found = (await world.call("GET", f"applications?{query}")).json
+        return found["application_count"], [item["name"] for item in found["applications"]]
+
+    assert await names("name=shop") == (3, ["shop", "shop2", "shop"])
+    assert await names("name=shop&platform=HMS&limit=1") == (2, ["shop"])
+    assert await names("platform=APNS_SANDBOX") == (0, [])
+    assert await names("offset=3") == (4, ["shop"])
+    assert await names("offset=9") == (4, [])
+
+
+async def test_secrets_are_encrypted_and_never_shown(world: World) -> None:
+    """Neither in the database nor in any answer."""
+    urn = await world.create(HMS)
+    found = repr(await snapshot(world.engine.store))
+    shown = (await world.call("GET", "applications")).raw
+    shown += (await world.call("GET", f"applications/{urn}")).raw
+    for secret in (HMS["platform_principal"], HMS["platform_credential"]):
+        assert secret not in found
+        assert secret not in shown.decode()
+
+
+async def test_bad_applications_change_nothing(world: World) -> None:
+    """Each answers its code."""
+    await world.create(HMS)
+    for name in (None, 7, "", "a-b", "a b", "ä", "a" * 65):
+        await world.refuses("POST", "applications", HMS | {"name": name}, 400, "SMN.0115")
+    for platform in (None, 7, "", "FCM", "hms"):
+        await world.refuses("POST", "applications", HMS | {"platform": platform}, 403, "SMN.0116")
+    table: list[tuple[dict[str, Any], dict[str, Any], int, str]] = [
+        (HMS, {"platform_principal": "a" * 21}, 400, "SMN.0124"),
+        (HMS, {"platform_principal": ""}, 400, "SMN.0124"),
+        (HMS, {"platform_principal": 7}, 400, "SMN.0124"),
+        (HMS, {"platform_credential": None}, 400, "SMN.0124"),
+        (HMS, {"platform_credential": "a" * 31}, 400, "SMN.0124"),
+        (APNS, {"platform_principal": "no base64!"}, 400, "SMN.0118"),
+        (APNS, {"platform_credential": ""}, 400, "SMN.0118"),
+        (APNS, {"platform_principal": "a" * 8193}, 403, "SMN.0119"),
+        (APNS, {"platform_credential": "a" * 8193}, 403, "SMN.0120"),
+        (HMS, {"platform_credential": "e" * 32}, 400, "SMN.0121"),
+    ]
+    for good, change, status, code in table:
+        await world.refuses("POST", "applications", good | change, status, code)
+    await world.refuses("GET", "applications?platform=FCM", None, 403, "SMN.0116")
+    await world.refuses("GET", f"applications?name={'a' * 65}", None, 400, "SMN.0115")
+    await world.refuses("GET", "applications?limit=0", None, 400, "SMN.0015")
+
+
+async def test_bad_names_of_applications_change_nothing(world: World) -> None:
+    """Malformed, unknown and another project's, in each operation."""
+    secrets = {"platform_principal": "1", "platform_credential": "d" * 64}
+    base = "urn:smn:region01"
+    gone = f"{base}:{world.project}:application:HMS:gone"
+    foreign = f"{base}:{MISSING}:application:HMS:shop"
+    for urn, status, code in (
+        ("nonsense", 400, "SMN.0123"),
+        (f"{base}:{world.project}:endpoint:HMS:shop", 400, "SMN.0123"),
+        (gone, 404, "SMN.0122"),
+        (gone.replace("region01", "elsewhere"), 404, "SMN.0122"),
+        (foreign, 403, "SMN.0001"),
+    ):
+        await world.refuses("GET", f"applications/{urn}", None, status, code)
+        await world.refuses("PUT", f"applications/{urn}", secrets, status, code)
+        await world.refuses("DELETE", f"applications/{urn}", None, status, code)
+        await world.refuses("GET", f"applications/{urn}/endpoints", None, status, code)
+        body = {"token": "t", "user_data": ""}
+        await world.refuses("POST", f"applications/{urn}/endpoints", body, status, code)
+    urn = await world.create(HMS)
+    bad = secrets | {"platform_credential": "short"}
+    await world.refuses("PUT", f"applications/{urn}", bad, 400, "SMN.0124")
+    await world.refuses("PUT", f"applications/{urn}", {}, 400, "SMN.0124")
+
+
+async def test_an_endpoint_lives_as_documented(world: World) -> None:
+    """Registered, found again, listed, shown, changed, deleted, gone."""
+    application = await world.create(HMS)
+    urn = await world.register(application, "token-1", "Ann")
+    assert urn.startswith(f"urn:smn:region01:{world.project}:endpoint:HMS:shop:")
+    target = f"applications/{application}/endpoints"
+    again = await world.call("POST", target, {"token": "token-1", "user_data": "Ann"})
+    assert (again.status, again.json["endpoint_urn"]) == (200, urn)
+    shown = (await world.call("GET", f"endpoints/{urn}")).json
+    assert shown["attributes"] == {"enabled": "true", "token": "token-1", "user_data": "Ann"}
+    changed = await world.call("PUT", f"endpoints/{urn}", {"enabled": "false"})
+    assert set(changed.json) == {"request_id"}
+    await world.call("PUT", f"endpoints/{urn}", {"user_data": "Bob"})
+    (item,) = (await world.call("GET", target)).json["endpoints"]
+    assert item.pop("create_time")
+    assert item == {
+        "endpoint_urn": urn,
+        "user_data": "Bob",
+        "enabled": "false",
+        "token": "token-1",
+    }
+    assert (await world.call("DELETE", f"endpoints/{urn}")).status == 200
+    await world.refuses("GET", f"endpoints/{urn}", None, 404, "SMN.0125")
+    assert await world.register(application, "token-1") != urn
+
+
+async def test_endpoints_are_listed_with_filters(world: World) -> None:
+    """A flag says whether there are more."""
+    application = await world.create(HMS)
+    urns = [
+        await world.register(application, f"t{n}", "even" if n % 2 == 0 else "") for n in range(5)
+    ]
+    await world.call("PUT", f"endpoints/{urns[0]}", {"enabled": "false"})
+
+    async def listed(query: str) -> tuple[bool, list[int]]:
+        found = (await world.call("GET", f"applications/{application}/endpoints?{query}")).json
+        items = [urns.index(item["endpoint_urn"]) for item in found["endpoints"]]
+        return found["next_page_flag"], items
+
+    assert await listed("limit=2") == (True, [0, 1])
+    assert await listed("limit=2&offset=3") == (False, [3, 4])
+    assert await listed("offset=9") == (False, [])
+    assert await listed("token=t3") == (False, [3])
+    assert await listed("user_data=even&enabled=true") == (False, [2, 4])
+    assert await listed("enabled=false") == (False, [0])
+
+
+async def test_bad_endpoints_change_nothing(world: World) -> None:
+    """Each answers its code."""
+    application = await world.create(HMS)
+    urn = await world.register(application, "taken", "x")
+    target = f"applications/{application}/endpoints"
+    for token in (None, 7, "", "a" * 513, "a\nb"):
+        await world.refuses("POST", target, {"token": token, "user_data": ""}, 403, "SMN.0131")
+    for user_data in (None, 7, "a" * 2049):
+        body = {"token": "t", "user_data": user_data}
+        await world.refuses("POST", target, body, 400, "SMN.0132")
+    await world.refuses("POST", target, {"token": "taken", "user_data": "y"}, 400, "SMN.0133")
+    await world.refuses("GET", f"{target}?enabled=yes", None, 400, "SMN.0136")
+    await world.refuses("GET", f"{target}?limit=101", None, 400, "SMN.0015")
+    await world.refuses("PUT", f"endpoints/{urn}", {"enabled": "yes"}, 400, "SMN.0136")
+    await world.refuses("PUT", f"endpoints/{urn}", {"enabled": True}, 400, "SMN.0136")
+    await world.refuses("PUT", f"endpoints/{urn}", {"user_data": "a" * 2049}, 400, "SMN.0132")
+    gone = urn.rpartition(":")[0] + f":{MISSING}"
+    for bad, status, code in (
+        ("nonsense", 400, "SMN.0134"),
+        (application, 400, "SMN.0134"),
+        (gone, 404, "SMN.0125"),
+        (gone.replace(":shop:", ":gone:"), 404, "SMN.0125"),
+        (gone.replace(world.project, MISSING), 403, "SMN.0001"),
+    ):
+        await world.refuses("GET", f"endpoints/{bad}", None, status, code)
+        await world.refuses("PUT", f"endpoints/{bad}", {"enabled": "true"}, status, code)
+        await world.refuses("DELETE", f"endpoints/{bad}", None, status, code)
+        await world.refuses("POST", f"endpoints/{bad}/publish", {"message": "m"}, status, code)
+
+
+async def test_a_message_reaches_one_endpoint(world: World) -> None:
+    """A direct message that brings the device and its application's secrets to the adapter."""
+    application = await world.create(HMS)
+    urn = await world.register(application, "token-1", "Ann")
+    await world.register(application, "token-2")
+    body = {"message": '{"hps": {}}', "time_to_live": "60"}
+    answer = await world.call("POST", f"endpoints/{urn}/publish", body)
+    assert answer.status == 200
+    async with working(world.engine):
+        await all_ended(world.engine)
+    (sent,) = world.push.sent
+    assert (sent.message.id, sent.message.kind) == (answer.json["message_id"], Kind.DIRECT)
+    assert sent.message.text("application") == '{"hps": {}}'
+    assert sent.message.deadline_ms - sent.message.created_ms == 60_000
+    assert sent.subscription.endpoint == "token-1"
+    assert sent.subscription.extension == {
+        "endpoint_urn": urn,
+        "platform": "HMS",
+        "platform_principal": HMS["platform_principal"],
+        "platform_credential": HMS["platform_credential"],
+        "user_data": "Ann",
+    }
+
+
+async def test_a_structure_is_resolved_for_the_platform(world: World) -> None:
+    """An object becomes the text of its JSON."""
+    urn = await world.register(await world.create(APNS), "t")
+    structure = json.dumps({"APNS": {"aps": {"alert": "hé"}}, "HMS": "x"})
+    await world.call("POST", f"endpoints/{urn}/publish", {"message_structure": structure})
+    async with working(world.engine):
+        await all_ended(world.engine)
+    assert world.push.sent[0].message.text("application") == '{"aps":{"alert":"hé"}}'
+
+
+async def test_bad_messages_to_endpoints_change_nothing(world: World) -> None:
+    """Each answers its code; a disabled endpoint gets nothing."""
+    urn = await world.register(await world.create(HMS), "t")
+    target = f"endpoints/{urn}/publish"
+    wrong: tuple[dict[str, Any], ...] = (
+        {},
+        {"message": ""},
+        {"message": 7},
+        {"message": "a" * 2049},
+    )
+    for body in wrong:
+        await world.refuses("POST", target, body, 403, "SMN.0009")
+    for text in ("x", "{}", '{"APNS": "x"}', 7):
+        await world.refuses("POST", target, {"message_structure": text}, 400, "SMN.0021")
+    for ttl in ("0", "x", 86_401, -1):
+        body = {"message": "m", "time_to_live": ttl}
+        await world.refuses("POST", target, body, 400, "APIGW.0201")
+    await world.call("PUT", f"endpoints/{urn}", {"enabled": "false"})
+    await world.refuses("POST", target, {"message": "m"}, 400, "SMN.0136")
+
+
+async def test_a_deleted_application_withdraws_what_waits(world: World) -> None:
+    """Its endpoints are gone, and nothing of it stays."""
+
+    def down(sent: Sent) -> Outcome:
+        return Retry("the platform is down")
+
+    world.push._judge = down
+    application = await world.create(HMS)
+    urn = await world.register(application, "t")
+    found = await world.engine.applications.get(world.project, application)
+    await world.call("POST", f"endpoints/{urn}/publish", {"message": "m"})
+    assert (await world.call("DELETE", f"applications/{application}")).status == 200
+    async with working(world.engine):
+        await all_ended(world.engine)
+        await world.engine.retention.purge(world.engine.keys.shard_of_topic(found.id))
+    assert not world.push.sent
+    assert not {name for name in await names_of_keys(world.engine.store) if found.id in name}
+
+
+async def test_without_push_applications_are_not_supported(world: World) -> None:
+    """Every operation says so."""
+    application = await world.create(HMS)
+    urn = await world.register(application, "t")
+    del world.engine.adapters["application"]
+    for method, tail, body in (
+        ("POST", "applications", HMS),
+        ("GET", "applications", None),
+        ("GET", f"applications/{application}", None),
+        ("PUT", f"applications/{application}", HMS),
+        ("DELETE", f"applications/{application}", None),
+        ("POST", f"applications/{application}/endpoints", {"token": "t", "user_data": ""}),
+        ("GET", f"applications/{application}/endpoints", None),
+        ("GET", f"endpoints/{urn}", None),
+        ("PUT", f"endpoints/{urn}", {"enabled": "true"}),
+        ("DELETE", f"endpoints/{urn}", None),
+        ("POST", f"endpoints/{urn}/publish", {"message": "m"}),
+    ):
+        await world.refuses(method, tail, body, 403, "SMN.0116")
+
+
+async def test_scripts_run_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose reply was lost sends them again: the second run changes nothing more."""
+    store = world.engine.store
+    run = store.run
+
+    async def twice(*call: Any, **how: Any) -> Any:
+        first = await run(*call, **how)
+        before = await snapshot(store)
+        second = await run(*call, **how)
+        assert await snapshot(store) == before
+        assert second in [first, 0]
+        return first
+
+    monkeypatch.setattr(store, "run", twice)
+    application = await world.create(HMS)
+    urn = await world.register(application, "t")
+    assert (await world.call("PUT", f"endpoints/{urn}", {"enabled": "false"})).status == 200
+    assert (await world.call("DELETE", f"endpoints/{urn}")).status == 200
+    await world.register(application, "t")
+    secrets = {"platform_principal": "1", "platform_credential": "d" * 64}
+    assert (await world.call("PUT", f"applications/{application}", secrets)).status == 200
+    assert (await world.call("DELETE", f"applications/{application}")).status == 200
+
+
+async def test_a_text_goes_to_a_number(world: World) -> None:
+    """Without topic or subscription, through the adapter of SMS."""
+    body = {"endpoint": "+4912345678", "message": "your code is 42", "sign_id": "x"}
+    answer = await world.call("POST", "sms", body)
+    assert answer.status == 200
+    assert set(answer.json) == {"request_id", "message_id"}
+    async with working(world.engine):
+        await all_ended(world.engine)
+    entries = await world.engine.outbox.read(count=10)
+    assert [(one.endpoint, one.fields["text"]) for one in entries] == [
+        ("+4912345678", "your code is 42")
+    ]
+
+
+async def test_bad_texts_change_nothing(world: World) -> None:
+    """Each answers its code."""
+    good = {"endpoint": "13600000000", "message": "m"}
+    for endpoint in (None, 7, "", "Ann", "+", "1" * 65):
+        await world.refuses("POST", "sms", good | {"endpoint": endpoint}, 400, "SMN.0012")
+    for message in (None, 7, "", "a" * 262_145):
+        await world.refuses("POST", "sms", good | {"message": message}, 403, "SMN.0009")
+    del world.engine.adapters["sms"]
+    await world.refuses("POST", "sms", good, 400, "SMN.0011")
