@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,11 @@ async def test_it_waits_while_its_endpoint_is_parked(
     redis_url: str, tmp_path: Path, receiver: Receiver, impatient: None
 ) -> None:
     """It is delivered once the endpoint is reopened, without having spent tries."""
-    parking = {"blacklist_failures": 2, "blacklist_seconds": 1.0, "retry_delays": ()}
+    parking: dict[str, Any] = {
+        "blacklist_failures": 2,
+        "blacklist_seconds": 1.0,
+        "retry_delays": (),
+    }
     async with open_engine(redis_url, tmp_path, receiver, **parking) as engine:
         home = await engine.homes.open("p", URN, "direct")
         assert home is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ async def small(
     redis_url: str, tmp_path: Path, settings: Settings
 ) -> AsyncIterator[tuple[Engine, Client, str]]:
     """An API whose projects have two topics of two subscriptions, and where topics are."""
-    quotas = {"quota_topics": 2, "quota_subscriptions": 2}
+    quotas: dict[str, Any] = {"quota_topics": 2, "quota_subscriptions": 2}
     async with open_engine(redis_url, tmp_path, Receiver(), **quotas) as engine:
         account = await engine.accounts.bootstrap()
         async with serving(engine, settings, account) as (client, _):
