@@ -15,6 +15,7 @@ from engine.control.applications import Applications
 from engine.control.attributes import Attributes
 from engine.control.detection import Detection
 from engine.control.devices import Devices
+from engine.control.directory import Directory
 from engine.control.filter_policies import FilterPolicies
 from engine.control.invitations import Invitations
 from engine.control.kms import Kms
@@ -30,6 +31,7 @@ from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
 from engine.faults import Faults
 from engine.guard import AddressGuard
+from engine.iam.live import LiveDirectory
 from engine.keyring import Keyring
 from engine.links import LinkMaker
 from engine.pipeline.accept import Draft, Publisher
@@ -53,6 +55,7 @@ from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
+from engine.store.directory_records import DirectoryRecords
 from engine.store.events import Events
 from engine.store.homes import Homes
 from engine.store.keys import Keys
@@ -111,6 +114,10 @@ class Engine:
         self.clock = store.clock
         self.faults = Faults(settings.fault_point)
         self.accounts = Accounts(store, keys, vault, settings)
+        live = LiveDirectory(
+            DirectoryRecords(store, keys, settings), vault, dataset.region, self.accounts.plant
+        )
+        self.directory = Directory(live, self.accounts)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
         self.events = Events(store, keys)
         self.counts = Counters(store, keys)

@@ -6,6 +6,7 @@
     │   ├── StoreUnavailable   not reachable, or the answer was lost: a write is unknown
     │   ├── StoreFull          out of memory: nothing was written
     │   └── StoreUnfit         a server, data set or durability that Tocsin must not run on
+    ├── DirectoryError       what an operator asked of the directory cannot be; nothing was changed
     ├── ConfigurationError   the operator's fault: one sentence, exit status 2
     ├── KeyGone              content is encrypted with a key that is not there any more
     └── AdapterError         an adapter is missing, broken or duplicated
@@ -160,6 +161,10 @@ class StoreUnfit(StoreError):
 
 class ConfigurationError(TocsinError):
     """The operator asked for something that cannot work; the text is one clear sentence."""
+
+
+class DirectoryError(TocsinError):
+    """The directory of identities cannot be changed as asked; the text is one sentence."""
 
 
 class KeyGone(TocsinError):

@@ -19,13 +19,16 @@ from yarl import URL
 
 from engine.api.server import serve_api
 from engine.errors import Refused
+from engine.iam.identities import AccessKey, Domain, Project, User, name_of
 from engine.iam.passwords import hash_password
+from engine.iam.snapshot import Snapshot
 from engine.listening import listen, ready_url
 from engine.models import Listing, Status, Subscription, Topic
 from engine.settings import Settings
 from engine.store.accounts import Account
 from engine.store.keys import Keys
 from engine.urns import parse_subscription, parse_topic
+from engine.vault import Vault
 
 PASSWORD = "correct horse battery staple"
 ACCOUNT = Account(
@@ -233,28 +236,56 @@ class FakeSubscriptions:
         return "https://smn.example/smn/subscription/confirm?token=t&topic_urn=<b>"
 
 
-@dataclass
-class FakeAccounts:
+class FakeDirectory:
     """One account, and what looking it up fails with."""
 
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.live = self
+        records = (
+            Domain(ACCOUNT.domain_id, ACCOUNT.domain_name),
+            Project(ACCOUNT.project_id, ACCOUNT.domain_id, ACCOUNT.project_name),
+            User(
+                ACCOUNT.user_id,
+                ACCOUNT.domain_id,
+                ACCOUNT.user_name,
+                ACCOUNT.password_hash,
+                owner=True,
+            ),
+            AccessKey(ACCOUNT.access_key, ACCOUNT.user_id, ACCOUNT.secret_key),
+        )
+        self._known = Snapshot({name_of(one): one for one in records}, "region01")
 
-    async def _found(self, *, fits: bool) -> Account | None:
+    async def snapshot(self) -> Snapshot:
         if self.error is not None:
             raise self.error
-        return ACCOUNT if fits else None
+        return self._known
 
-    async def by_access_key(self, access_key: str) -> Account | None:
-        return await self._found(fits=access_key == ACCOUNT.access_key)
+    async def newest(self) -> Snapshot:
+        return await self.snapshot()
 
-    async def by_user_id(self, user_id: str) -> Account | None:
-        return await self._found(fits=user_id == ACCOUNT.user_id)
+    def secret(self, key: AccessKey) -> bytes:
+        return key.secret.encode()
 
-    async def by_user_name(
-        self, name: str, *, domain_id: str | None = None, domain_name: str | None = None
-    ) -> Account | None:
-        in_domain = domain_id == ACCOUNT.domain_id or domain_name == ACCOUNT.domain_name
-        return await self._found(fits=name == ACCOUNT.user_name and in_domain)
+
+class FakeLimiter:
+    """No limits."""
+
+    async def blocked(self, *_: Any) -> int:
+        return 0
+
+    async def take(self, *_: Any) -> int:
+        return 0
+
+    async def clear(self, *_: Any) -> None:
+        """Nothing was counted."""
+
+
+class FakeAttributes:
+    """Topics without access policies."""
+
+    async def access_policy(self, topic_urn: str) -> str:
+        return ""
 
 
 class SystemClock:
@@ -273,7 +304,10 @@ class FakeEngine:
     clock: SystemClock = field(default_factory=SystemClock)
     topics: FakeTopics = field(default_factory=FakeTopics)
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
-    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    attributes: FakeAttributes = field(default_factory=FakeAttributes)
+    limiter: FakeLimiter = field(default_factory=FakeLimiter)
+    vault: Vault = field(default_factory=lambda: Vault(b"k" * 32))
     keys: Keys = field(default_factory=lambda: Keys("tocsin:", 8))
     published: list[dict[str, Any]] = field(default_factory=list)
     error: BaseException | None = None

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from engine.errors import Refused
-from engine.urns import parse_subscription, parse_topic
+from engine.iam.signature import SignedRequest
 
 if TYPE_CHECKING:
     from engine.api.bodies import Body, Query
     from engine.api.routes import Route
     from engine.api.services import Services
-    from engine.iam.authenticate import Caller
+    from engine.iam.callers import Caller
     from engine.iam.signature import GetAll
 
 _MAX_PARAMETERS = 64
@@ -43,7 +43,8 @@ class Call:
 
     ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order.
     ``asked`` and ``body`` are the checked models of query and body, if the route has them.
-    ``origin`` is the public base URL for links. ``caller`` is None on public routes.
+    ``origin`` is the public base URL for links. ``caller`` is None on public routes. ``client``
+    is the address that the request comes from, ``host`` what a trusted proxy says was asked.
     """
 
     services: Services
@@ -54,6 +55,10 @@ class Call:
     headers: GetAll
     origin: str
     content: Content
+    method: str = "GET"
+    raw_path: str = ""
+    host: str | None = None
+    client: str = ""
     caller: Caller | None = None
     asked: Query | None = None
     body: Body | None = None
@@ -74,20 +79,17 @@ class Call:
             raise TypeError(f"{self.route.operation} has no caller")
         return self.caller
 
-    def check_path(self) -> None:
-        """Check what the path names, in the contract's order: permission before syntax.
-
-        Raises `Refused`: SMN.0001 another project, SMN.0005 topic URN, SMN.0014 subscription
-        URN.
-        """
-        own = self.identity.project_id
-        if self.path.get("project_id", own) != own:
-            raise Refused("SMN.0001")
-        topic, subscription = self.path.get("topic_urn"), self.path.get("subscription_urn")
-        if topic is not None and parse_topic(topic).project_id != own:
-            raise Refused("SMN.0001")
-        if subscription is not None and parse_subscription(subscription).topic.project_id != own:
-            raise Refused("SMN.0001")
+    def signed_request(self) -> SignedRequest:
+        """What a signature of this request covers."""
+        return SignedRequest(
+            self.method,
+            self.raw_path,
+            self.query,
+            self.headers,
+            self.content.raw,
+            self.content.digest,
+            self.host,
+        )
 
 
 def parse_query(text: str) -> list[tuple[str, str]]:

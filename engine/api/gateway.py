@@ -1,6 +1,7 @@
 """One request from its first byte to its answer: the single place of every cross-cutting rule.
 
-route → admit the caller → read the body → check signature, path and body → handler → answer
+route → admit the caller → read the body → check the signature → authorise → check the body
+→ handler → answer
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from engine.api import pages
 from engine.api.answers import Failure, Reply, Shape, render, request_failure
+from engine.api.authorise import authorise, permit
 from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
@@ -22,7 +24,6 @@ from engine.api.routes import Auth, Route, Router
 from engine.api.services import Services
 from engine.api.table import ROUTES
 from engine.errors import Refused, StoreError, StoreFull
-from engine.iam.signature import SignedRequest
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -59,8 +60,10 @@ class Gateway:
         try:
             origin = self._origin(request)
             route, parameters = self._router.find(request.method, path)
-            call = self._call(request, route, request_id, parameters, origin, parse_query(query))
-            response = await self._run(request, call, path, origin)
+            call = self._call(
+                request, route, request_id, path, parameters, origin, parse_query(query)
+            )
+            response = await self._run(request, call)
         except Exception as error:  # noqa: BLE001 - the last resort must answer
             failure = _failure(error, request_id)
             response = self._refuse(failure, _shape(route, path), request_id, call)
@@ -90,6 +93,7 @@ class Gateway:
         request: web.BaseRequest,
         route: Route,
         request_id: str,
+        path: str,
         parameters: dict[str, str],
         origin: Origin,
         query: list[tuple[str, str]],
@@ -105,11 +109,13 @@ class Gateway:
             headers=_getter(request),
             origin=self._public_url or seen,
             content=Content(b""),
+            method=request.method,
+            raw_path=path,
+            host=origin.host,
+            client=origin.client,
         )
 
-    async def _run(
-        self, request: web.BaseRequest, call: Call, path: str, origin: Origin
-    ) -> web.Response:
+    async def _run(self, request: web.BaseRequest, call: Call) -> web.Response:
         route = call.route
         if self.services.draining and not route.quiet:
             raise Refused("TOCSIN.0002", retry_after=_RETRY_S)
@@ -119,23 +125,15 @@ class Gateway:
         if request.can_read_body:
             call.content = Content(await _read(request, route.max_body))
         if claim is not None:
-            claim.check(
-                SignedRequest(
-                    request.method,
-                    path,
-                    call.query,
-                    call.headers,
-                    call.content.raw,
-                    call.content.digest,
-                    origin.host,
-                )
-            )
+            claim.check(call.signed_request())
         if route.auth is Auth.CALLER:
-            call.check_path()
+            await authorise(call)
         if route.query is not None:
             call.asked = read_query(route.query, call.query)
         if route.body is not None:
             call.body = read_body(route.body, call.content.raw)
+        if callable(route.action):
+            permit(call, route.action(call))
         reply = await route.handler(call)
         if isinstance(reply, dict):
             reply = Reply(reply, route.success)

@@ -1,277 +1,124 @@
-"""The slice of the identity service (Keystone v3) that SMN clients call first."""
+"""Tokens and temporary access keys (Keystone v3 as Huawei Cloud IAM speaks it)."""
 
 from __future__ import annotations
 
-import hashlib
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from engine.api.answers import Failure, Reply, Shape
-from engine.api.bodies import Body, Query
-from engine.api.identity_shown import Catalog, Domains, Projects, TokenShown
+from engine.api.identity_answers import catalog, described, micros
+from engine.api.identity_bodies import CreateTemporaryKey, CreateToken, ScopeRequest
+from engine.api.identity_methods import Proof, prove, scoped
+from engine.api.identity_shown import Catalog, TemporaryKeyShown, TokenShown
 from engine.api.routes import Auth, Route
-from engine.iam.tokens import Scope, Token
+from engine.iam.callers import Caller, bearer
+from engine.iam.temporary import MIN_SECONDS
+from engine.iam.tokens import Token
 
 if TYPE_CHECKING:
     from engine.api.call import Call
-    from engine.store.accounts import Account
+    from engine.api.identity_bodies import AuthRequest
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Reference(_Part):
-    """Something by id or name."""
-
-    id: str | None = None
-    name: str | None = None
-
-
-class User(Reference):
-    """Who logs in: by id, or by name and domain."""
-
-    password: str
-    domain: Reference | None = None
-
-
-class PasswordMethod(_Part):
-    """The password method's object."""
-
-    user: User
-
-
-class Identity(_Part):
-    """How the caller proves who it is."""
-
-    methods: list[str]
-    password: PasswordMethod | None = None
-
-
-class ProjectReference(Reference):
-    """A project by id, or by name within a domain (default: the user's)."""
-
-    domain: Reference | None = None
-
-
-class ScopeRequest(_Part):
-    """What the token shall be good for."""
-
-    project: ProjectReference | None = None
-    domain: Reference | None = None
-
-
-class AuthRequest(_Part):
-    """The ``auth`` object."""
-
-    identity: Identity
-    scope: ScopeRequest | Literal["unscoped"] | None = None
-
-
-class ByName(Query):
-    """The exact name of a project."""
-
-    name: str | None = None
-
-
-class CreateToken(Body):
-    """POST /v3/auth/tokens."""
-
-    auth: AuthRequest
+_PRIVATE: Final = {"Cache-Control": "no-store"}
+_MANAGE: Final = "iam:tokens:manage"
 
 
 async def create_token(call: Call) -> Reply:
-    """Log in with a password; the token is in ``X-Subject-Token``."""
+    """Log in, by any of the methods; the token is in ``X-Subject-Token``."""
     request = cast("CreateToken", call.body).auth
-    if request.identity.methods != ["password"]:
-        raise Failure(401, "IAM.0004", "Only the method password is supported.")
-    if request.identity.password is None:
-        raise Failure(400, "IAM.0002", "The request names no user.")
-    account = await _log_in(call, request.identity.password.user)
-    scope = _scope(account, request.scope)
-    text, token = await call.services.tokens.issue(account.user_id, scope, ("password",))
-    catalog = all(name != "nocatalog" for name, _ in call.query)
-    return Reply(
-        _described(call, account, token, catalog=catalog),
-        201,
-        headers={"X-Subject-Token": text, "Cache-Control": "no-store"},
-    )
+    proof = await prove(call, request.identity)
+    scope = request.scope if isinstance(request.scope, ScopeRequest) else ScopeRequest()
+    token = _token(call, proof, *scoped(proof.caller, scope.project, scope.domain))
+    caller = bearer(proof.caller.snapshot, token)
+    if caller is None:
+        raise Failure(401, "IAM.0001", "The user or agency is not there any more.")
+    text = await call.services.tokens.issue(token)
+    wanted = all(name != "nocatalog" for name, _ in call.query)
+    body = described(call, caller, token, with_catalog=wanted)
+    return Reply(body, 201, headers={"X-Subject-Token": text, **_PRIVATE})
 
 
 async def show_token(call: Call) -> Reply:
     """Validate the token in ``X-Subject-Token``."""
-    text = call.header("x-subject-token") or ""
-    token = await call.services.tokens.find(text)
-    if token is None:
-        raise Failure(404, "IAM.0003", "The token does not exist.")
-    body = _described(call, call.identity.account, token, catalog=True)
-    return Reply(body, headers={"X-Subject-Token": text, "Cache-Control": "no-store"})
+    text, caller, token = await _subject(call)
+    body = described(call, caller, token, with_catalog=True)
+    return Reply(body, headers={"X-Subject-Token": text, **_PRIVATE})
 
 
 async def revoke_token(call: Call) -> Reply:
     """End the token in ``X-Subject-Token``."""
-    text = call.header("x-subject-token") or ""
-    if await call.services.tokens.find(text) is None:
-        raise Failure(404, "IAM.0003", "The token does not exist.")
+    text, _, _ = await _subject(call)
     await call.services.tokens.revoke(text)
     return Reply(None, 204)
 
 
 async def show_catalog(call: Call) -> dict[str, Any]:
     """Where the services are."""
-    catalog = _catalog(call, call.identity.account)
-    return {"catalog": catalog, "links": {"self": f"{call.origin}/v3/auth/catalog"}}
+    found = catalog(call, call.identity.project_id)
+    return {"catalog": found, "links": {"self": f"{call.origin}/v3/auth/catalog"}}
 
 
-async def list_projects(call: Call) -> dict[str, Any]:
-    """The caller's projects, by exact name if one is given.
-
-    The Python SDK asks this once for its region's name and fails unless one project fits.
-    """
-    account, wanted = call.identity.account, call.parameter("name")
-    projects = [] if wanted not in {None, account.project_name} else [_project(call, account)]
-    return {"projects": projects, "links": _links(f"{call.origin}/v3/projects")}
-
-
-async def list_domains(call: Call) -> dict[str, Any]:
-    """The caller's one domain."""
-    account = call.identity.account
-    domain = {
-        "id": account.domain_id,
-        "name": account.domain_name,
-        "enabled": True,
-        "description": "",
-        "links": {"self": f"{call.origin}/v3/domains/{account.domain_id}"},
+async def create_temporary_key(call: Call) -> Reply:
+    """An access key that lives minutes or hours, for a token or an agency."""
+    request: AuthRequest = cast("CreateTemporaryKey", call.body).auth
+    if request.identity.methods not in (["token"], ["assume_role"]):
+        raise Failure(400, "IAM.0004", "The method is token or assume_role.")
+    proof = await prove(call, request.identity)
+    asked = request.identity.token or request.identity.assume_role
+    seconds = asked.duration_seconds if asked is not None else MIN_SECONDS
+    origin = proof.caller.token
+    token = _token(call, proof, origin.project_id if origin else "", "")
+    until_ms = min(token.expires_ms, token.issued_ms + seconds * 1000)
+    key, security_token = await call.services.temporary.issue(replace(token, expires_ms=until_ms))
+    credential = {
+        "access": key.access,
+        "secret": key.secret,
+        "securitytoken": security_token,
+        "expires_at": micros(until_ms),
     }
-    return {"domains": [domain], "links": _links(f"{call.origin}/v3/auth/domains")}
+    return Reply({"credential": credential}, 201, headers=_PRIVATE)
 
 
-async def _log_in(call: Call, user: User) -> Account:
-    accounts, domain = call.services.engine.accounts, user.domain or Reference()
-    if user.id is not None:
-        account = await accounts.by_user_id(user.id)
-    elif user.name is not None:
-        account = await accounts.by_user_name(
-            user.name, domain_id=domain.id, domain_name=domain.name
-        )
-    else:
-        raise Failure(400, "IAM.0002", "The request names no user.")
-    known = account.password_hash if account else None
-    if not await call.services.passwords.check(user.password, known) or account is None:
-        raise Failure(401, "IAM.0001", "The username or password is wrong.")
-    return account
+def _token(call: Call, proof: Proof, project_id: str, domain_id: str) -> Token:
+    caller = proof.caller
+    return Token(
+        caller.user.id,
+        caller.user.epoch,
+        proof.methods,
+        call.services.engine.clock.now_ms(),
+        proof.until_ms,
+        project_id,
+        domain_id,
+        caller.agency.id if caller.agency else "",
+        caller.only,
+    )
 
 
-def _scope(account: Account, asked: ScopeRequest | str | None) -> Scope:
-    """Raises `Failure` 404 for a project or domain that the user has no part in."""
-    if not isinstance(asked, ScopeRequest):
-        return Scope.NONE
-    if asked.project is not None:
-        project = asked.project
-        fits = _is(project, account.project_id, account.project_name) and (
-            project.domain is None or _is(project.domain, account.domain_id, account.domain_name)
-        )
-        scope = Scope.PROJECT
-    elif asked.domain is not None:
-        fits = _is(asked.domain, account.domain_id, account.domain_name)
-        scope = Scope.DOMAIN
-    else:
-        return Scope.NONE
-    if not fits:
-        raise Failure(404, "IAM.0005", "The project or domain of the scope does not exist.")
-    return scope
-
-
-def _is(reference: Reference, known_id: str, known_name: str) -> bool:
-    if reference.id is not None:
-        return reference.id == known_id
-    return reference.name == known_name
-
-
-def _described(call: Call, account: Account, token: Token, *, catalog: bool) -> dict[str, Any]:
-    domain = {"id": account.domain_id, "name": account.domain_name}
-    described: dict[str, Any] = {
-        "methods": list(token.methods),
-        "expires_at": _micros(token.expires_ms),
-        "issued_at": _micros(token.issued_ms),
-        "user": {
-            "id": account.user_id,
-            "name": account.user_name,
-            "domain": domain,
-            "password_expires_at": "",
-        },
-    }
-    if token.scope is Scope.NONE:
-        return {"token": described}
-    if token.scope is Scope.PROJECT:
-        described["project"] = {
-            "id": account.project_id,
-            "name": account.project_name,
-            "domain": domain,
-        }
-    else:
-        described["domain"] = domain
-    described["roles"] = [{"id": "0", "name": "te_admin"}]
-    if catalog:
-        described["catalog"] = _catalog(call, account)
-    return {"token": described}
-
-
-def _catalog(call: Call, account: Account) -> list[dict[str, Any]]:
-    smn = f"{call.origin}/v2/{account.project_id}"
-    return [
-        _service("smn", "smn", account.project_name, smn),
-        _service("iam", "identity", "*", f"{call.origin}/v3"),
-    ]
-
-
-def _service(name: str, kind: str, region: str, url: str) -> dict[str, Any]:
-    endpoint = {
-        "id": _stable_id(f"endpoint:{name}"),
-        "interface": "public",
-        "region": region,
-        "region_id": region,
-        "url": url,
-    }
-    return {
-        "id": _stable_id(f"service:{name}"),
-        "name": name,
-        "type": kind,
-        "endpoints": [endpoint],
-    }
-
-
-def _project(call: Call, account: Account) -> dict[str, Any]:
-    return {
-        "id": account.project_id,
-        "name": account.project_name,
-        "domain_id": account.domain_id,
-        "parent_id": account.domain_id,
-        "is_domain": False,
-        "enabled": True,
-        "description": "",
-        "links": _links(f"{call.origin}/v3/projects/{account.project_id}"),
-    }
-
-
-def _links(own: str) -> dict[str, str | None]:
-    return {"self": own, "next": None, "previous": None}
-
-
-def _micros(moment_ms: int) -> str:
-    moment = datetime.fromtimestamp(moment_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment_ms % 1000:03d}000Z"
-
-
-def _stable_id(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
+async def _subject(call: Call) -> tuple[str, Caller, Token]:
+    """The token in ``X-Subject-Token``: the caller's own, or of its account if it manages that."""
+    text = call.header("x-subject-token") or ""
+    token = await call.services.tokens.find(text)
+    found = bearer(call.identity.snapshot, token) if token is not None else None
+    if token is None or found is None:
+        raise Failure(404, "IAM.0003", "The token does not exist.")
+    caller = call.identity
+    if caller.user.id != found.user.id:
+        manages = caller.rights.allow(_MANAGE, call.route.operation, caller.domain_id, None)
+        if found.user.domain_id != caller.domain_id or not manages:
+            raise Failure(403, "IAM.0006", "The token is another user's.")
+    return text, found, token
 
 
 _identity = partial(Route, shape=Shape.KEYSTONE)
 _SUBJECT: Final = (("X-Subject-Token", "The token that is meant."),)
+_REFUSED: Final = (
+    "400 IAM.0002",
+    "401 IAM.0001",
+    "401 IAM.0004",
+    "403 APIGW.0308",
+    "403 IAM.0006",
+)
 
 ROUTES: Final = (
     _identity(
@@ -281,7 +128,7 @@ ROUTES: Final = (
         create_token,
         body=CreateToken,
         answer=TokenShown,
-        errors=("400 IAM.0002", "401 IAM.0001", "401 IAM.0004", "404 IAM.0005"),
+        errors=(*_REFUSED, "404 IAM.0005"),
         auth=Auth.NONE,
         success=201,
     ),
@@ -291,7 +138,7 @@ ROUTES: Final = (
         "/v3/auth/tokens",
         show_token,
         answer=TokenShown,
-        errors=("404 IAM.0003",),
+        errors=("403 IAM.0006", "404 IAM.0003"),
         headers=_SUBJECT,
     ),
     _identity(
@@ -299,19 +146,20 @@ ROUTES: Final = (
         "DELETE",
         "/v3/auth/tokens",
         revoke_token,
-        errors=("404 IAM.0003",),
+        errors=("403 IAM.0006", "404 IAM.0003"),
         headers=_SUBJECT,
         success=204,
     ),
     _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog, answer=Catalog),
-    _identity("ListProjects", "GET", "/v3/projects", list_projects, query=ByName, answer=Projects),
     _identity(
-        "ListAuthProjects",
-        "GET",
-        "/v3/auth/projects",
-        list_projects,
-        query=ByName,
-        answer=Projects,
+        "CreateTemporaryKey",
+        "POST",
+        "/v3.0/OS-CREDENTIAL/securitytokens",
+        create_temporary_key,
+        body=CreateTemporaryKey,
+        answer=TemporaryKeyShown,
+        errors=(*_REFUSED, "400 IAM.0004"),
+        auth=Auth.NONE,
+        success=201,
     ),
-    _identity("ListAuthDomains", "GET", "/v3/auth/domains", list_domains, answer=Domains),
 )

@@ -118,6 +118,38 @@ class Domains(Shown):
     links: Links
 
 
+class UserItem(Named):
+    """A user of an account."""
+
+    domain_id: str
+    enabled: bool
+    description: str
+    password_expires_at: str | None = None
+    links: Links
+
+
+class Users(Shown):
+    """The users of the caller's account."""
+
+    users: list[UserItem]
+    links: Links
+
+
+class TemporaryKey(Shown):
+    """An access key and the token that must come with each request that it signs."""
+
+    access: str
+    secret: str
+    securitytoken: str
+    expires_at: str
+
+
+class TemporaryKeyShown(Shown):
+    """A temporary access key, which is shown this once."""
+
+    credential: TemporaryKey
+
+
 class VersionLink(Shown):
     """A link of a version document."""
 

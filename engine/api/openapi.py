@@ -164,6 +164,8 @@ def _failures(route: Route) -> Iterable[tuple[int, str]]:
         yield declared("TOCSIN.0002")
     if route.auth is Auth.CALLER:
         yield from map(declared, ("APIGW.0301", "SMN.0001"))
+        if route.shape is Shape.SMN:
+            yield from map(declared, ("SMN.0070", "SMN.0071"))
         if route.action:
             yield declared("SMN.00308")
     if route.method != "GET" or route.changes:

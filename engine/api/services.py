@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.iam.authenticate import Authenticator
+from engine.iam.login import Login
 from engine.iam.passwords import Passwords
+from engine.iam.temporary import TemporaryKeys
 from engine.iam.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -19,5 +21,15 @@ class Services:
         self.engine = engine
         self.tokens = Tokens(engine.store, engine.keys)
         self.passwords = Passwords()
-        self.authenticator = Authenticator(engine.accounts, self.tokens, engine.clock)
+        self.temporary = TemporaryKeys(engine.store, engine.keys, engine.vault)
+        self.authenticator = Authenticator(
+            engine.directory.live, self.tokens, self.temporary, engine.clock
+        )
+        self.login = Login(
+            engine.directory.live,
+            self.authenticator,
+            self.passwords,
+            engine.limiter,
+            engine.clock,
+        )
         self.draining = False

@@ -212,7 +212,7 @@ async def add_from_users(call: Call) -> dict[str, Any]:
 
 def _domain(call: Call) -> str:
     """The caller's domain; code SMN.0001 if the path names another."""
-    own = call.identity.account.domain_id
+    own = call.identity.domain_id
     if call.path.get("domain_id", own) != own:
         raise Refused("SMN.0001")
     return own

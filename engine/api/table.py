@@ -15,6 +15,7 @@ from engine.api import (
     filter_policies,
     health,
     identity,
+    identity_lists,
     kms,
     logtanks,
     messages,
@@ -53,6 +54,7 @@ ROUTES: Final = (
     *sms.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,
+    *identity_lists.ROUTES,
     *health.ROUTES,
     *reference.ROUTES,
 )

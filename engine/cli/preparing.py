@@ -18,6 +18,10 @@ async def prepare(engine: Engine) -> None:
     """Make the account unless the data set has one, write the credentials file, show notices."""
     settings = engine.settings
     account = await engine.accounts.bootstrap()
+    known = await engine.directory.now()
+    user, key = known.users.get(account.user_id), known.keys.get(account.access_key)
+    # What operators have changed since is theirs: the file must not show what opens nothing.
+    same = user is not None and user.password_hash == account.password_hash
     endpoint = origin(settings.public_url)
     path = credentials.write(
         settings.data,
@@ -29,9 +33,9 @@ async def prepare(engine: Engine) -> None:
             "domain_name": account.domain_name,
             "domain_id": account.domain_id,
             "user_name": account.user_name,
-            "password": account.password,
-            "access_key": account.access_key,
-            "secret_key": account.secret_key,
+            "password": account.password if same else "",
+            "access_key": account.access_key if key else "",
+            "secret_key": account.secret_key if key else "",
         },
     )
     _log.info("credentials.written", extra={"path": path})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from engine.iam.recent import Recent
 
@@ -20,23 +20,40 @@ _BYTES: Final = 32
 _MAX_CHARACTERS: Final = 512
 
 
-class Scope(StrEnum):
-    """What a token is good for."""
-
-    PROJECT = "project"
-    DOMAIN = "domain"
-    NONE = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token stands for; times in milliseconds since the epoch."""
+    """What a token stands for; times in milliseconds since the epoch.
+
+    ``user_id`` is who proved to be it, in its ``epoch``. It is good for a project, or for an
+    account, or for neither; with ``agency_id`` it acts as that agency. ``only`` names the roles
+    that it was restricted to.
+    """
 
     user_id: str
-    scope: Scope
+    epoch: str
     methods: tuple[str, ...]
     issued_ms: int
     expires_ms: int
+    project_id: str = ""
+    domain_id: str = ""
+    agency_id: str = ""
+    only: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """A token as it was stored."""
+        only = fields.get("only")
+        return cls(
+            fields["user_id"],
+            fields.get("epoch", ""),
+            tuple(fields["methods"]),
+            fields["issued_ms"],
+            fields["expires_ms"],
+            fields.get("project_id", ""),
+            fields.get("domain_id", ""),
+            fields.get("agency_id", ""),
+            None if only is None else tuple(only),
+        )
 
 
 class Tokens:
@@ -47,17 +64,14 @@ class Tokens:
         self._keys = keys
         self._recent = Recent(self._read)
 
-    async def issue(
-        self, user_id: str, scope: Scope, methods: tuple[str, ...]
-    ) -> tuple[str, Token]:
-        """A fresh token and what it stands for. Raises `StoreError`."""
-        now_ms = self._store.clock.now_ms()
-        token = Token(user_id, scope, methods, now_ms, now_ms + LIFE_MS)
+    async def issue(self, token: Token) -> str:
+        """The text of a fresh token. Raises `StoreError`."""
         text = secrets.token_urlsafe(_BYTES)
+        life_ms = max(1, token.expires_ms - self._store.clock.now_ms())
         await self._store.call(
-            "SET", self._keys.token(_digest(text)), json.dumps(asdict(token)), "PX", LIFE_MS
+            "SET", self._keys.token(_digest(text)), json.dumps(asdict(token)), "PX", life_ms
         )
-        return text, token
+        return text
 
     async def find(self, text: str) -> Token | None:
         """None for an unknown, expired or revoked one. Raises `StoreError`."""
@@ -78,14 +92,7 @@ class Tokens:
         stored = await self._store.call("GET", self._keys.token(digest), repeatable=True)
         if stored is None:
             return None
-        fields = json.loads(stored)
-        return Token(
-            fields["user_id"],
-            Scope(fields["scope"]),
-            tuple(fields["methods"]),
-            fields["issued_ms"],
-            fields["expires_ms"],
-        )
+        return Token.read(json.loads(stored))
 
 
 def _digest(text: str) -> str:

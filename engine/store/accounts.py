@@ -1,6 +1,7 @@
 """The data set's account: one domain, one project named after the region, one user, one key.
 
-It is made exactly once, by whichever process comes first. The password and the secret key stay
+It is made exactly once, by whichever process comes first, and is the directory's beginning
+(`engine.iam.live`). The password and the secret key stay
 readable for holders of the master key, so that a new data directory on an existing data set
 writes the same credentials; log-ins are checked against the Argon2id hash only.
 """
@@ -12,8 +13,18 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from engine.iam.identities import (
+    AccessKey,
+    Domain,
+    Project,
+    Record,
+    User,
+    encode,
+    key_context,
+    name_of,
+)
 from engine.iam.passwords import hash_password
-from engine.iam.recent import Recent
+from engine.store.directory_records import NOTHING, DirectoryRecords
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -49,51 +60,56 @@ class Account:
 
 
 class Accounts:
-    """Makes and finds accounts."""
+    """Makes and finds the account."""
 
     def __init__(self, store: Store, keys: Keys, vault: Vault, settings: Settings) -> None:
         self._store = store
         self._keys = keys
         self._vault = vault
         self._settings = settings
-        # One account: one entry, read at most once a second however many keys are tried.
-        self._recent = Recent(self._read)
+        self._directory = DirectoryRecords(store, keys, settings)
 
     async def bootstrap(self) -> Account:
         """The account, created if there is none; any number of processes may race.
 
         Raises `StoreError`, and `StoreUnfit` if another master key encrypted it.
         """
-        account = await self._read()
+        account = await self.find()
         if account is not None:
             return account
         fields = await self._fresh()
         given = [part for item in fields.items() for part in item]
         stored = await self._store.run(_CREATE, [self._keys.account()], given)
-        return self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+        account = self._decode(dict(zip(stored[::2], stored[1::2], strict=True)))
+        await self._plant(account)
+        return account
 
-    async def by_access_key(self, access_key: str) -> Account | None:
-        """The account that the access key belongs to. Raises `StoreError`."""
-        account = await self._recent.get("")
-        return account if account is not None and account.access_key == access_key else None
+    async def plant(self) -> None:
+        """Take the account, if there is one, into the directory, if that is empty."""
+        account = await self.find()
+        if account is not None:
+            await self._plant(account)
 
-    async def by_user_id(self, user_id: str) -> Account | None:
-        """The account of the user with this id. Raises `StoreError`."""
-        account = await self._recent.get("")
-        return account if account is not None and account.user_id == user_id else None
+    async def _plant(self, account: Account) -> None:
+        secret = self._vault.encrypt(account.secret_key, key_context(account.access_key))
+        records: tuple[Record, ...] = (
+            Domain(account.domain_id, account.domain_name),
+            Project(account.project_id, account.domain_id, account.project_name),
+            User(
+                account.user_id,
+                account.domain_id,
+                account.user_name,
+                account.password_hash,
+                epoch=account.user_id,
+                owner=True,
+            ),
+            AccessKey(account.access_key, account.user_id, secret),
+        )
+        # Others may do the same at the same time: the account is one, so either is right.
+        await self._directory.write(NOTHING, {name_of(one): encode(one) for one in records})
 
-    async def by_user_name(
-        self, name: str, *, domain_id: str | None = None, domain_name: str | None = None
-    ) -> Account | None:
-        """The account of the user with this name in that domain. Raises `StoreError`."""
-        account = await self._recent.get("")
-        if account is None or account.user_name != name:
-            return None
-        if domain_id is not None:
-            return account if account.domain_id == domain_id else None
-        return account if account.domain_name == domain_name else None
-
-    async def _read(self, _: str = "") -> Account | None:
+    async def find(self) -> Account | None:
+        """The account; None before any process has made it. Raises `StoreError`."""
         stored = await self._store.call("HGETALL", self._keys.account(), repeatable=True)
         if not stored:
             return None

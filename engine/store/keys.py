@@ -34,6 +34,9 @@ a token or a lane entry does too.
     {n}:limit:L             hash    one limit's buckets and windows
     account                 hash    the account: ids, names, key, encrypted secrets
     token:H                 string  an issued token; expires
+    tempkey:A               string  a temporary access key; expires
+    {iam}:records           hash    the directory: kind:id → record; ``version``
+    {iam}:changes           list    which of them changed last
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
     {p:PROJECT}:logtanks    set     topics of a project that have, or had, a logtank
@@ -116,6 +119,18 @@ class Keys:
     def token(self, digest: str) -> str:
         """An issued token, by its hash."""
         return f"{self.prefix}token:{digest}"
+
+    def temporary_key(self, access_key: str) -> str:
+        """A temporary access key."""
+        return f"{self.prefix}tempkey:{access_key}"
+
+    def directory(self) -> str:
+        """Domains, projects, users and what they may do."""
+        return f"{self.prefix}{{iam}}:records"
+
+    def directory_changes(self) -> str:
+        """The directory's last changes."""
+        return f"{self.prefix}{{iam}}:changes"
 
     # Per project
 

@@ -87,6 +87,14 @@ class Limiter:
                 times[position] = int(reply)
         return times
 
+    async def blocked(self, purpose: str, subject: str, windows: Sequence[Window]) -> int:
+        """The time in ms until which a penalty lasts, 0 if there is none; nothing is counted."""
+        names = self._names(self._digest(purpose, subject), len(windows))
+        commands = [("HGET", name, "until") for name in names]
+        replies = await self._store.call_many(commands, key=names[0], repeatable=True)
+        until_ms = max(int(reply or 0) for reply in replies)
+        return until_ms if until_ms > self._store.clock.now_ms() else 0
+
     async def grant(self, asks: Sequence[Ask]) -> list[Grant]:
         """Count of each wish as many events as its window has room for.
 

@@ -21,11 +21,14 @@ _ARGUMENTS = {
     "protocol": "http",
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
+    "access_key": "AK",
     "name": "order",
     "task_id": "e" * 32,
     "platform": "HMS",
     "application_id": "d" * 32,
 }
+
+_UNTAGGED = {"dataset", "outbox", "events", "workers", "account", "token", "temporary_key"}
 
 
 def _named(keys: Keys) -> dict[str, str]:
@@ -56,8 +59,11 @@ def test_everything_of_a_topic_is_in_its_shards_slot() -> None:
     keys = Keys("t:", 8)
     for name, key in _named(keys).items():
         tag = re.search(r"\{(.*?)\}", key)
-        if name in {"dataset", "outbox", "events", "workers", "account", "token"}:
+        if name in _UNTAGGED:
             assert tag is None, name
+        elif name.startswith("directory"):
+            assert tag is not None
+            assert tag[1] == "iam"
         elif name.startswith("project_"):
             assert tag is not None
             assert tag[1] == "p:" + "a" * 32

@@ -253,7 +253,7 @@ async def test_an_unreachable_store_is_a_500_while_authenticating(
     client: Client, engine: FakeEngine
 ) -> None:
     """Nobody is called unknown only because the store cannot be asked."""
-    engine.accounts.error = StoreUnavailable("no")
+    engine.directory.error = StoreUnavailable("no")
     check_failure(await client.call("GET", TOPICS), 500, "SMN.0016")
 
 

@@ -130,7 +130,7 @@ async def test_domains_and_catalog_are_listed(client: Client) -> None:
     domains = (await client.call("GET", "/v3/auth/domains")).json["domains"]
     assert [one["id"] for one in domains] == [ACCOUNT.domain_id]
     catalog = (await client.call("GET", "/v3/auth/catalog")).json["catalog"]
-    assert [one["type"] for one in catalog] == ["smn", "identity"]
+    assert [one["type"] for one in catalog] == ["smn", "cts", "ces", "lts", "identity"]
 
 
 async def test_the_version_document_lets_keystone_clients_proceed(client: Client) -> None:

@@ -68,7 +68,7 @@ def test_codes_come_from_models_paths_and_rows() -> None:
         *("APIGW.0201", "SMN.0002", "SMN.0005", "SMN.0015", "SMN.0017", "SMN.0022", "SMN.0043")
     ]
     assert found[401] == ["APIGW.0301"]
-    assert found[403] == ["SMN.0001", "SMN.00308"]
+    assert found[403] == ["SMN.0001", "SMN.00308", "SMN.0070", "SMN.0071"]
     assert found[404] == ["SMN.0006"]
     assert list(found) == sorted(found)
 

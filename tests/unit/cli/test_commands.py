@@ -10,9 +10,23 @@ from engine.cli import app
 
 COMMANDS = ["serve", "api", "worker", "demo", "outbox", "version"]
 NESTED = ["list", "redrive", "drop"]
+IAM = {
+    "domain": ["create", "list", "enable", "disable", "restrict", "suspend", "delete"],
+    "project": ["create", "list", "enable", "disable", "delete"],
+    "user": ["create", "list", "password", "enable", "disable", "delete"],
+    "key": ["create", "list", "enable", "disable", "delete"],
+    "group": ["create", "list", "add", "remove", "delete"],
+    "agency": ["create", "list", "delete"],
+    "policy": ["create", "list", "delete"],
+}
+PATHS = [
+    *([command] for command in COMMANDS),
+    *(["dead", command] for command in NESTED),
+    *(["iam", command] for command in ("grant", "revoke", "grants")),
+    *(["iam", noun, verb] for noun, verbs in IAM.items() for verb in verbs),
+]
 KEY = ["create", "list", "disable", "enable", "schedule-deletion", "cancel-deletion"]
-PATHS = [[command] for command in COMMANDS]
-PATHS += [["dead", command] for command in NESTED] + [["key", command] for command in KEY]
+PATHS += [["key", command] for command in KEY]
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
@@ -49,6 +63,10 @@ def test_version_is_printed_for_people_and_programs() -> None:
         ["serve", "--port", "many"],
         ["dead", "redrive"],
         ["dead", "drop", "--all", "--topic", "urn:smn:region01:p:t"],
+        ["iam", "grant", "SMN FullAccess"],
+        ["iam", "grant", "SMN FullAccess", "--user", "a", "--group", "b"],
+        ["iam", "key", "create"],
+        ["iam", "policy", "create", "mine", "/nonexistent/policy.json"],
     ],
     ids=" ".join,
 )
@@ -70,6 +88,7 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
         (["worker"], {}, "--redis"),
         (["outbox"], {}, "No service runs on"),
         (["dead", "list"], {}, "No service runs on"),
+        (["iam", "user", "list"], {}, "No service runs on"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

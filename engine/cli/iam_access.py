@@ -1,0 +1,302 @@
+"""``tocsin iam group|agency|policy``: who is granted things together, and what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli import options
+from engine.cli.iam_common import Domain, Name, act, say, show, where
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+groups = typer.Typer(no_args_is_help=True, help="Manage the groups of an account.")
+agencies = typer.Typer(no_args_is_help=True, help="Let other accounts act in this one.")
+policies = typer.Typer(no_args_is_help=True, help="Manage custom policies.")
+
+User = Annotated[str, typer.Argument(metavar="USER", show_default=False)]
+Trusted = Annotated[
+    str, typer.Option(metavar="NAME", help="the account that is trusted", show_default=False)
+]
+Document = Annotated[
+    Path, typer.Argument(metavar="FILE", help="the policy as JSON", show_default=False)
+]
+
+
+@groups.command("create")
+def create_group(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Make a group.
+
+    Example: tocsin iam group create ops
+    """
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        new = await engine.directory.access.create_group(name, domain=account)
+        return {"id": new.id, "name": new.name, "domain": account}
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@groups.command("list")
+def list_groups(
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """List an account's groups and their members.
+
+    Example: tocsin iam group list --json
+    """
+
+    async def work(engine: Engine, account: str) -> list[dict[str, Any]]:
+        from engine.control.naming import find_domain
+
+        known = await engine.directory.now()
+        owner = find_domain(known, account)
+        return [
+            {"id": one.id, "name": one.name, "domain": account}
+            | {"members": [known.users[user].name for user in one.members]}
+            for one in sorted(known.groups.values(), key=lambda one: one.name)
+            if one.domain_id == owner.id
+        ]
+
+    show(act(where(config, data, redis), domain, work), as_json=as_json)
+
+
+@groups.command("add")
+def add_member(
+    name: Name,
+    user: User,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Take a user into a group.
+
+    Example: tocsin iam group add ops alice
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.access.set_member(name, user, domain=account, member=True)
+
+    act(where(config, data, redis), domain, work)
+    say("added", user, as_json=as_json)
+
+
+@groups.command("remove")
+def remove_member(
+    name: Name,
+    user: User,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Take a user out of a group.
+
+    Example: tocsin iam group remove ops alice
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.access.set_member(name, user, domain=account, member=False)
+
+    act(where(config, data, redis), domain, work)
+    say("removed", user, as_json=as_json)
+
+
+@groups.command("delete")
+def delete_group(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Delete a group with its grants.
+
+    Example: tocsin iam group delete ops
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.access.delete_group(name, domain=account)
+
+    act(where(config, data, redis), domain, work)
+    say("deleted", name, as_json=as_json)
+
+
+@agencies.command("create")
+def create_agency(
+    name: Name,
+    *,
+    trusted: Trusted,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Let users of another account act in this one, as far as is granted.
+
+    Example: tocsin iam agency create ops --trusted acme
+    """
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        new = await engine.directory.access.create_agency(name, domain=account, trusted=trusted)
+        return {"id": new.id, "name": new.name, "domain": account, "trusted": trusted}
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@agencies.command("list")
+def list_agencies(
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """List an account's agencies.
+
+    Example: tocsin iam agency list --json
+    """
+
+    async def work(engine: Engine, account: str) -> list[dict[str, Any]]:
+        from engine.control.naming import find_domain
+
+        known = await engine.directory.now()
+        owner = find_domain(known, account)
+        return [
+            {"id": one.id, "name": one.name, "domain": account}
+            | {"trusted": known.domains[one.trusted_domain_id].name}
+            for one in sorted(known.agencies.values(), key=lambda one: one.name)
+            if one.domain_id == owner.id
+        ]
+
+    show(act(where(config, data, redis), domain, work), as_json=as_json)
+
+
+@agencies.command("delete")
+def delete_agency(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Delete an agency and end its tokens.
+
+    Example: tocsin iam agency delete ops
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.access.delete_agency(name, domain=account)
+
+    act(where(config, data, redis), domain, work)
+    say("deleted", name, as_json=as_json)
+
+
+@policies.command("create")
+def create_policy(
+    name: Name,
+    document: Document,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Make a custom policy from a JSON file.
+
+    Example: tocsin iam policy create publishers policy.json
+    """
+    text = _read(document)
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        new = await engine.directory.access.create_policy(name, text, domain=account)
+        return {"id": new.id, "name": new.name, "domain": account}
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@policies.command("list")
+def list_policies(
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """List system roles and policies, and an account's own policies.
+
+    Example: tocsin iam policy list --json
+    """
+
+    async def work(engine: Engine, account: str) -> list[dict[str, Any]]:
+        from engine.control.naming import find_domain
+        from engine.policy.permissions import ROLES
+
+        known = await engine.directory.now()
+        owner = find_domain(known, account)
+        system = [{"id": one.id, "name": one.name, "type": "system"} for one in ROLES.values()]
+        return system + [
+            {"id": one.id, "name": one.name, "type": "custom", "document": one.document}
+            for one in sorted(known.policies.values(), key=lambda one: one.name)
+            if one.domain_id == owner.id
+        ]
+
+    show(act(where(config, data, redis), domain, work), as_json=as_json)
+
+
+@policies.command("delete")
+def delete_policy(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Delete a custom policy and take it from everybody who holds it.
+
+    Example: tocsin iam policy delete publishers
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.access.delete_policy(name, domain=account)
+
+    act(where(config, data, redis), domain, work)
+    say("deleted", name, as_json=as_json)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}.") from error

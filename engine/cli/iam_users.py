@@ -1,0 +1,286 @@
+"""``tocsin iam user|key``: users and their access keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli import options
+from engine.cli.iam_common import Domain, Name, PasswordStdin, act, password_from, say, show, where
+
+if TYPE_CHECKING:
+    from engine.app import Engine
+
+users = typer.Typer(no_args_is_help=True, help="Manage the users of an account.")
+keys = typer.Typer(no_args_is_help=True, help="Manage access keys (AK/SK).")
+
+User = Annotated[str, typer.Option(metavar="NAME", help="whose key it is", show_default=False)]
+AccessKey = Annotated[str, typer.Argument(metavar="AK", show_default=False)]
+Service = Annotated[
+    str, typer.Option(metavar="SERVICE", help="make it a cloud service's identity: obs, ces, …")
+]
+
+
+@users.command("create")
+def create_user(
+    name: Name,
+    *,
+    domain: Domain = None,
+    password_stdin: PasswordStdin = False,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Make a user, who may do nothing until something is granted.
+
+    A made-up password is shown this once.
+
+    Example: tocsin iam user create alice
+    """
+    password = password_from(stdin=password_stdin)
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        new, shown = await engine.directory.create_user(name, domain=account, password=password)
+        found = {"id": new.id, "name": new.name, "domain": account}
+        return found | ({"password": shown} if password is None else {})
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@users.command("list")
+def list_users(
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """List an account's users.
+
+    Example: tocsin iam user list --json
+    """
+
+    async def work(engine: Engine, account: str) -> list[dict[str, Any]]:
+        from engine.control.naming import find_domain
+
+        known = await engine.directory.now()
+        owner = find_domain(known, account)
+        return [
+            {"id": one.id, "name": one.name, "domain": account, "enabled": one.enabled}
+            | {"owner": one.owner}
+            for one in sorted(known.users.values(), key=lambda one: one.name)
+            if one.domain_id == owner.id
+        ]
+
+    show(act(where(config, data, redis), domain, work), as_json=as_json)
+
+
+@users.command("password")
+def password_user(
+    name: Name,
+    *,
+    domain: Domain = None,
+    password_stdin: PasswordStdin = False,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Give a user another password and end its tokens.
+
+    A made-up password is shown this once.
+
+    Example: tocsin iam user password alice
+    """
+    password = password_from(stdin=password_stdin)
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        shown = await engine.directory.set_password(name, domain=account, password=password)
+        return {"name": name} | ({"password": shown} if password is None else {})
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@users.command("enable")
+def enable_user(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Let a user in again.
+
+    Example: tocsin iam user enable alice
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.enable_user(name, domain=account, enabled=True)
+
+    act(where(config, data, redis), domain, work)
+    say("enabled", name, as_json=as_json)
+
+
+@users.command("disable")
+def disable_user(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Let a user in no more and end its tokens.
+
+    Example: tocsin iam user disable alice
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.enable_user(name, domain=account, enabled=False)
+
+    act(where(config, data, redis), domain, work)
+    say("disabled", name, as_json=as_json)
+
+
+@users.command("delete")
+def delete_user(
+    name: Name,
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Delete a user with its keys and grants.
+
+    Example: tocsin iam user delete alice
+    """
+
+    async def work(engine: Engine, account: str) -> None:
+        await engine.directory.delete_user(name, domain=account)
+
+    act(where(config, data, redis), domain, work)
+    say("deleted", name, as_json=as_json)
+
+
+@keys.command("create")
+def create_key(
+    *,
+    user: User,
+    service: Service = "",
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Make an access key; its secret is shown this once.
+
+    Example: tocsin iam key create --user alice
+    """
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        new = await engine.directory.create_key(user, domain=account, service=service)
+        found = {"access_key": new.key.id, "secret_key": new.secret, "user": user}
+        return found | ({"service": service} if service else {})
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(
+    *,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """List the access keys of an account, without their secrets.
+
+    Example: tocsin iam key list --json
+    """
+
+    async def work(engine: Engine, account: str) -> list[dict[str, Any]]:
+        from engine.control.naming import find_domain
+
+        known = await engine.directory.now()
+        owner = find_domain(known, account)
+        return [
+            {"access_key": one.id, "user": known.users[one.user_id].name, "enabled": one.enabled}
+            | {"service": one.service}
+            for one in sorted(known.keys.values(), key=lambda one: one.id)
+            if one.user_id in known.users and known.users[one.user_id].domain_id == owner.id
+        ]
+
+    show(act(where(config, data, redis), domain, work), as_json=as_json)
+
+
+@keys.command("enable")
+def enable_key(
+    key: AccessKey,
+    *,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Let a key sign again.
+
+    Example: tocsin iam key enable AK
+    """
+
+    async def work(engine: Engine, _: str) -> None:
+        await engine.directory.enable_key(key, enabled=True)
+
+    act(where(config, data, redis), None, work)
+    say("enabled", key, as_json=as_json)
+
+
+@keys.command("disable")
+def disable_key(
+    key: AccessKey,
+    *,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Let a key sign no more.
+
+    Example: tocsin iam key disable AK
+    """
+
+    async def work(engine: Engine, _: str) -> None:
+        await engine.directory.enable_key(key, enabled=False)
+
+    act(where(config, data, redis), None, work)
+    say("disabled", key, as_json=as_json)
+
+
+@keys.command("delete")
+def delete_key(
+    key: AccessKey,
+    *,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Delete an access key.
+
+    Example: tocsin iam key delete AK
+    """
+
+    async def work(engine: Engine, _: str) -> None:
+        await engine.directory.delete_key(key)
+
+    act(where(config, data, redis), None, work)
+    say("deleted", key, as_json=as_json)
