@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.audit import Audit
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -24,6 +25,7 @@ from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.audit_log import AuditLog
 from engine.store.connection import Store
 from engine.store.counters import Counters
 from engine.store.dataset import open_dataset
@@ -79,6 +81,7 @@ class Engine:
         self.accounts = Accounts(store, keys, vault, settings)
         self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
         self.events = Events(store, keys)
+        self.audit = Audit(AuditLog(store, keys, settings, self.clock), self.clock)
         self.counts = Counters(store, keys)
         self.log = DeliveryLog(store, keys)
         self.dead = DeadLetters(store, keys)

@@ -43,7 +43,8 @@ class Call:
 
     ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order.
     ``asked`` and ``body`` are the checked models of query and body, if the route has them.
-    ``origin`` is the public base URL for links. ``caller`` is None on public routes.
+    ``origin`` is the public base URL for links. ``caller`` is None on public routes;
+    ``authentic`` says that it is proven, which takes until the body has been read.
     """
 
     services: Services
@@ -55,6 +56,7 @@ class Call:
     origin: str
     content: Content
     caller: Caller | None = None
+    authentic: bool = False
     asked: Query | None = None
     body: Body | None = None
 

@@ -18,6 +18,7 @@ from engine.api.answers import Failure, Reply, Shape, render, request_failure
 from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
+from engine.api.recorder import Recorder
 from engine.api.routes import Auth, Route, Router
 from engine.api.services import Services
 from engine.api.table import ROUTES
@@ -44,6 +45,7 @@ class Gateway:
     def __init__(self, engine: Engine, public_url: str = "", trusted_proxies: str = "") -> None:
         self.services = Services(engine)
         self._router = Router(ROUTES)
+        self._recorder = Recorder(engine)
         self._proxies = Proxies(trusted_proxies)
         self._public_url = public_url.rstrip("/")
 
@@ -65,11 +67,14 @@ class Gateway:
             failure = _failure(error, request_id)
             response = self._refuse(failure, _shape(route, path), request_id, call)
         self._settle(request, response, failure)
+        if call is not None and call.route.trace is not None:
+            self._recorder.note(call, response, origin.client, started)
         _log(request, path, route, call, response, failure, origin, started)
         return response
 
-    def close(self) -> None:
-        """Release what the API holds of its own."""
+    async def close(self) -> None:
+        """Write what the audit still owes, and release what the API holds of its own."""
+        await self._recorder.close()
         self.services.passwords.close()
 
     def _origin(self, request: web.BaseRequest) -> Origin:
@@ -127,6 +132,7 @@ class Gateway:
                 )
             )
         if route.auth is Auth.CALLER:
+            call.authentic = True
             call.check_path()
         if route.query is not None:
             call.asked = read_query(route.query, call.query)

@@ -14,6 +14,7 @@ from engine.api import (
     public,
     subscriptions,
     topics,
+    traces,
     versions,
 )
 
@@ -24,5 +25,6 @@ ROUTES: Final = (
     *messages.ROUTES,
     *public.ROUTES,
     *identity.ROUTES,
+    *traces.ROUTES,
     *health.ROUTES,
 )

@@ -33,6 +33,7 @@ a token or a lane entry does too.
     token:H                 string  an issued token; expires
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
+    {p:PROJECT}:audit       stream  a project's recorded operations
 """
 
 from __future__ import annotations
@@ -115,6 +116,10 @@ class Keys:
     def project_subscriptions(self, project_id: str) -> str:
         """A project's subscriptions by creation."""
         return f"{self.prefix}{{p:{project_id}}}:subs"
+
+    def project_audit(self, project_id: str) -> str:
+        """A project's recorded operations."""
+        return f"{self.prefix}{{p:{project_id}}}:audit"
 
     # Per shard
 
