@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.control.audit import Audit
+from engine.control.metrics import Metrics
 from engine.control.subscriptions import Subscriptions
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
@@ -117,6 +118,7 @@ class Engine:
         self.roster = Roster(store, keys, vault, self.pending, secret)
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
+        self.metrics = Metrics(records, self.counts, settings, self.clock)
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
         self.subscriptions = Subscriptions(
             roster=self.roster,

@@ -11,6 +11,7 @@ from engine.api import (
     health,
     identity,
     messages,
+    metrics,
     public,
     subscriptions,
     topics,
@@ -26,5 +27,6 @@ ROUTES: Final = (
     *public.ROUTES,
     *identity.ROUTES,
     *traces.ROUTES,
+    *metrics.ROUTES,
     *health.ROUTES,
 )

@@ -88,14 +88,12 @@ async def _traces(api: Watched, count: int, **query: Any) -> list[dict[str, Any]
     return list(listed)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_the_contracts_operations_are_recorded(route: Any) -> None:
+def test_the_contracts_operations_are_recorded() -> None:
     """Each operation is recorded under the contract's names, and nothing else is."""
-    if route.operation in OPEN:
-        return
-    trace = route.trace
-    found = None if trace is None else (trace.name, trace.resource_type)
-    assert found == RECORDED.get(route.operation)
+    for route in ROUTES:
+        trace = route.trace
+        found = None if trace is None else (trace.name, trace.resource_type)
+        assert route.operation in OPEN or found == RECORDED.get(route.operation), route.operation
 
 
 async def test_an_operation_is_recorded_with_its_fields(api: Watched) -> None:
@@ -180,36 +178,33 @@ async def test_publishing_is_not_recorded(api: Watched) -> None:
     assert trace["trace_name"] == "listTopicDetails"
 
 
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ({"trace_name": "createTopic"}, ["createTopic", "createTopic"]),
-        ({"trace_rating": "warning"}, ["createTopic"]),
-        ({"resource_type": "subscription"}, ["listSubscriptions"]),
-        ({"resource_name": "news"}, ["listTopicDetails", "createTopic"]),
-        ({"trace_name": "createTopic", "resource_name": "news"}, ["createTopic"]),
-        ({"user": "nobody"}, []),
-        ({"access_key_id": "nobody"}, []),
-        ({"service_type": "ECS"}, []),
-        ({"tracker_name": "other"}, []),
-        ({"trace_type": "data"}, []),
-        ({"from": 1, "to": 2}, []),
-        ({"to": 9999999999999, "service_type": "SMN"}, 4),
-        ({"trace_id": "no id"}, []),
-    ],
-    ids=str,
-)
-async def test_traces_are_filtered(
-    api: Watched, query: dict[str, Any], names: list[str] | int
-) -> None:
+FILTERS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"trace_name": "createTopic"}, ["createTopic", "createTopic"]),
+    ({"trace_rating": "warning"}, ["createTopic"]),
+    ({"resource_type": "subscription"}, ["listSubscriptions"]),
+    ({"resource_name": "news"}, ["listTopicDetails", "createTopic"]),
+    ({"trace_name": "createTopic", "resource_name": "news"}, ["createTopic"]),
+    ({"user": "nobody"}, []),
+    ({"access_key_id": "nobody"}, []),
+    ({"service_type": "ECS"}, []),
+    ({"tracker_name": "other"}, []),
+    ({"trace_type": "data"}, []),
+    ({"from": 1, "to": 2}, []),
+    ({"to": 9999999999999, "service_type": "SMN", "limit": 1}, ["listTopicDetails"]),
+    ({"trace_id": "no id"}, []),
+]
+
+
+async def test_traces_are_filtered(api: Watched) -> None:
     """All filters combine."""
     urn = (await api.call("POST", "{base}/topics", {"name": "news"})).json["topic_urn"]
     await api.call("POST", "{base}/topics", {"name": "-"})
     await api.call("GET", "{base}/subscriptions")
     await api.call("GET", f"{{base}}/topics/{urn}")
     await _traces(api, 4)
-    found = (await api.get(TRACES, **query))["traces"]
-    assert [trace["trace_name"] for trace in found] == names or len(found) == names
+    for query, names in FILTERS:
+        found = (await api.get(TRACES, **query))["traces"]
+        assert [trace["trace_name"] for trace in found] == names, query
 
 
 async def test_pages_follow_the_marker(api: Watched) -> None:
@@ -236,18 +231,15 @@ async def test_a_trace_is_found_by_its_id(api: Watched) -> None:
     assert found["traces"] == [trace]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_a_bad_query_is_refused(api: Watched) -> None:
+    """Each answers 400 in the shape that the SDK reads."""
+    for query in (
         *("limit=0", "limit=201", "limit=x", "from=x", "to=1.5", "from=99999999999999"),
         *("trace_type=other", "trace_rating=good", "next=x"),
         "next=00000000-0000-7000-8000-000000000000",
-    ],
-)
-async def test_a_bad_query_is_refused(api: Watched, query: str) -> None:
-    """Each answers 400 in the shape that the SDK reads."""
-    answer = await api.call("GET", f"{TRACES}?{query}")
-    assert (answer.status, answer.json["error_code"]) == (400, "APIGW.0201")
+    ):
+        answer = await api.call("GET", f"{TRACES}?{query}")
+        assert (answer.status, answer.json["error_code"]) == (400, "APIGW.0201"), query
 
 
 async def test_another_project_stays_closed(api: Watched) -> None:

@@ -121,7 +121,8 @@ def test_deletions_are_known_by_name(name: str, deletion: bool) -> None:
 def test_tags_are_recorded_by_their_action() -> None:
     """One operation adds and removes tags; their traces differ."""
     assert audit.trace_name("batchCreateTag", {"action": "delete"}) == "deleteTag"
-    for body in ({"action": "create"}, {"action": ["delete"]}, [], None):
+    others: tuple[object, ...] = ({"action": "create"}, {"action": ["delete"]}, [], None)
+    for body in others:
         assert audit.trace_name("batchCreateTag", body) == "batchCreateTag"
 
 
