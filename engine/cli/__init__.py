@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from engine.cli import api, audit, dead, demo, outbox, serve, version, worker
+from engine.cli import api, audit, dead, demo, logs, outbox, serve, version, worker
 
 app = typer.Typer(
     name="tocsin",
@@ -20,5 +20,6 @@ app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("outbox")(outbox.outbox)
 app.command("audit")(audit.audit)
+app.command("logs")(logs.logs)
 app.add_typer(dead.app, name="dead")
 app.command("version")(version.version)

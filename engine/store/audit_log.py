@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.models import Actor, Operation
+from engine.store.streams import entries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -137,7 +138,7 @@ class AuditLog:
                 reply = await reader.call(
                     "XREAD", "COUNT", _CHUNK, "BLOCK", _BLOCK_MS, "STREAMS", key, last
                 )
-                for entry in _entries(reply):
+                for entry in entries(reply):
                     last = entry[0].decode()
                     yield _unpack(project_id, entry)
         finally:
@@ -145,15 +146,6 @@ class AuditLog:
 
     def _oldest_ms(self) -> int:
         return self._clock.now_ms() - self._age_ms
-
-
-def _entries(reply: Any) -> list[Any]:
-    """The entries of an XREAD of one stream: a list in RESP2, a map in RESP3, None if none."""
-    if not reply:
-        return []
-    if isinstance(reply, dict):
-        return next(iter(reply.values()))
-    return reply[0][1]  # type: ignore[no-any-return]
 
 
 def _pack(operation: Operation) -> str:

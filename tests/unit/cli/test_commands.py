@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from engine.cli import app
 
-COMMANDS = ["serve", "api", "worker", "demo", "outbox", "version"]
+COMMANDS = ["serve", "api", "worker", "demo", "outbox", "audit", "logs", "version"]
 NESTED = ["list", "redrive", "drop"]
 PATHS = [[command] for command in COMMANDS] + [["dead", command] for command in NESTED]
 
@@ -47,6 +47,11 @@ def test_version_is_printed_for_people_and_programs() -> None:
         ["serve", "--port", "many"],
         ["dead", "redrive"],
         ["dead", "drop", "--all", "--topic", "urn:smn:region01:p:t"],
+        ["audit", "--since", "yesterday"],
+        ["audit", "--rating", "good"],
+        ["logs"],
+        ["logs", "orders", "--since", "yesterday"],
+        ["logs", "orders", "--status", "good"],
     ],
     ids=" ".join,
 )
@@ -68,6 +73,8 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
         (["worker"], {}, "--redis"),
         (["outbox"], {}, "No service runs on"),
         (["dead", "list"], {}, "No service runs on"),
+        (["audit"], {}, "No service runs on"),
+        (["logs", "orders"], {}, "No service runs on"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
