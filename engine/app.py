@@ -10,9 +10,12 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.control.attributes import Attributes
 from engine.control.audit import Audit
+from engine.control.logtanks import Logtanks
 from engine.control.metrics import Metrics
 from engine.control.subscriptions import Subscriptions
+from engine.control.tags import Tags
 from engine.control.topics import Topics
 from engine.embedded import EmbeddedServer
 from engine.errors import StoreError
@@ -26,6 +29,7 @@ from engine.retention import Retention
 from engine.settings import Settings
 from engine.signing import CertificateSigner
 from engine.store.accounts import Accounts
+from engine.store.attribute_records import AttributeRecords
 from engine.store.audit_log import AuditLog
 from engine.store.connection import Store
 from engine.store.counters import Counters
@@ -35,9 +39,11 @@ from engine.store.delivery_log import DeliveryLog
 from engine.store.events import Events
 from engine.store.keys import Keys
 from engine.store.limiter import Limiter
+from engine.store.logtank_records import LogtankRecords
 from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.roster import Roster
+from engine.store.tag_records import TagRecords
 from engine.store.topic_records import TopicRecords
 from engine.transport import AiohttpTransport
 from engine.vault import Vault
@@ -119,6 +125,9 @@ class Engine:
         self.limiter = Limiter(store, keys, vault)
         self.topics = Topics(records, settings)
         self.metrics = Metrics(records, self.counts, settings, self.clock)
+        self.attributes = Attributes(self.topics, records, AttributeRecords(store, keys))
+        self.tags = Tags(self.topics, TagRecords(store, keys))
+        self.logtanks = Logtanks(self.topics, LogtankRecords(store, keys))
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
         self.subscriptions = Subscriptions(
             roster=self.roster,

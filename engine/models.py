@@ -50,6 +50,26 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a topic; an unset one has an empty text and no times."""
+
+    text: str = ""
+    created_ms: int = 0
+    updated_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Logtank:
+    """Where a topic's delivery log can be read: a log group and stream of LTS."""
+
+    id: str
+    group_id: str
+    stream_id: str
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One endpoint's wish for one topic's messages.
 

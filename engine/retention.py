@@ -70,7 +70,7 @@ class Retention:
                 await self._store.call("HINCRBY", self._keys.gauges(shard), "dead_evicted", evicted)
 
     async def purge(self, shard: int) -> None:
-        """Remove the deleted topics of a shard: pages, subscriptions, dead letters, record."""
+        """Remove the deleted topics of a shard with all that is theirs, the record last."""
         members = await self._store.call("SMEMBERS", self._keys.purge(shard), repeatable=True)
         for topic_id in sorted(member.decode() for member in members):
             await self._purge_topic(shard, topic_id)
@@ -94,9 +94,11 @@ class Retention:
                     await call("UNLINK", keys.page(topic_id, protocol, number), repeatable=True)
                 await call("UNLINK", keys.free(topic_id, protocol), repeatable=True)
         await self._dead.drop(topic_id)
+        await call("SREM", keys.project_logtanks(project), topic_id, repeatable=True)
         await self._pending.apply(shard, f"t:{topic_id}", f"-:{project}")
         await call(
             "UNLINK",
+            keys.tags(topic_id),
             keys.subscriptions(topic_id),
             keys.endpoints(topic_id),
             keys.order(topic_id),

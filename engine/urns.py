@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from engine.errors import Refused
 
+TOPIC_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 TOPIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}", re.ASCII)
 _TOPIC = re.compile(
     r"urn:smn:([a-z0-9-]{1,63}):([0-9a-f]{32}):([A-Za-z0-9][A-Za-z0-9_-]{0,254})", re.ASCII

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,8 @@ from engine.pipeline.batch import Batch, Flush, Taken, Try
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.settle import Settler
-from engine.ports import Transport
+from engine.ports import Adapter, Ports, Transport
+from engine.registry import load_adapters
 from engine.signing import make_certificate
 from engine.store.connection import Store
 from engine.store.keys import GROUP
@@ -32,15 +33,30 @@ QUICK: dict[str, Any] = {"retry_delays": (0.05, 0.05), "retry_jitter": 0.0}
 
 @asynccontextmanager
 async def open_engine(
-    url: str, data: Path, transport: Transport | None = None, **options: Any
+    url: str,
+    data: Path,
+    transport: Transport | None = None,
+    adapters: Iterable[Adapter[Any, Any]] = (),
+    **options: Any,
 ) -> AsyncIterator[Engine]:
-    """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints."""
+    """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints.
+
+    ``adapters`` are there beside the installed ones, and instead of those of their protocols.
+    """
+    added = {protocol: adapter for adapter in adapters for protocol in adapter.protocols}
+
+    def load(ports: Ports) -> dict[str, Adapter[Any, Any]]:
+        return load_adapters(ports) | added
+
     settings = make_settings(data, **(QUICK | options))
     opening = Engine.open(
         url, settings=settings, transport=transport, public_url="http://tocsin.test"
     )
     async with AsyncExitStack() as stack:
-        with patch("engine.store.dataset.make_certificate", _made_once):
+        with (
+            patch("engine.store.dataset.make_certificate", _made_once),
+            patch("engine.app.load_adapters", load),
+        ):
             engine = await stack.enter_async_context(opening)
         yield engine
 

@@ -50,18 +50,28 @@ class Named(Protocol):
 Item = TypeVar("Item", bound=Named)
 Source = Callable[[int, int], Awaitable[Listing[Item]]]
 """Lists by offset and limit."""
+Place = Callable[[str], Awaitable[int | None]]
+"""Where the item with a URN stands in the list, None if it does not."""
 
 
 async def listed(
-    source: Source[Item], part: Paged, wanted: Callable[[Item], bool] | None = None
+    source: Source[Item],
+    part: Paged,
+    wanted: Callable[[Item], bool] | None = None,
+    place: Place | None = None,
 ) -> Listing[Item]:
     """The window of the list, or of those that ``wanted`` accepts.
 
-    Without filter and marker the index answers; else the list is read through, a bounded
-    number at a time, and the total counts the matches.
+    Without a filter the index answers, also for a marker whose ``place`` can be told; else the
+    list is read through, a bounded number at a time, and the total counts the matches.
     """
     if wanted is None and part.marker is None:
         return await source(part.offset, part.limit)
+    if wanted is None and part.marker is not None and place is not None:
+        before = await place(part.marker)
+        if before is None:
+            return Listing((), (await source(0, 1)).total)
+        return await source(before + 1 + part.offset, part.limit)
     found: list[Item] = []
     matches = skipped = start = 0
     passed = part.marker is None

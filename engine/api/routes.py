@@ -59,8 +59,9 @@ class Route:
 
     ``query`` and ``body`` are what is read from the request, ``answer`` is what a success shows.
     ``errors`` are the contract codes of its own, beside those that models and paths imply.
-    ``action`` is the IAM action that the caller needs, ``topic_action`` the one by which a
-    topic's access policy can let another account in. ``trace`` says how it is audited.
+    ``action`` is the IAM action that the caller needs, or a function that finds it where it
+    depends on what is asked; ``topic_action`` is the one by which a topic's access policy can
+    let another account in. ``trace`` says how it is audited.
     """
 
     operation: str
@@ -72,7 +73,7 @@ class Route:
     answer: type[Shown] | None = None
     errors: tuple[str, ...] = ()
     auth: Auth = Auth.CALLER
-    action: str = ""
+    action: str | Callable[[Call], str] = ""
     topic_action: str = ""
     trace: Trace | None = None
     success: int = 200

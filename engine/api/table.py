@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from engine.api import (
+    attributes,
     health,
     identity,
+    logtanks,
     messages,
     metrics,
+    offered,
     public,
     subscriptions,
+    tags,
     topics,
     traces,
     versions,
@@ -22,6 +26,10 @@ from engine.api import (
 ROUTES: Final = (
     *versions.ROUTES,
     *topics.ROUTES,
+    *attributes.ROUTES,
+    *tags.ROUTES,
+    *logtanks.ROUTES,
+    *offered.ROUTES,
     *subscriptions.ROUTES,
     *messages.ROUTES,
     *public.ROUTES,

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from engine.api import logtanks, tags
 from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Line, Requested, Shown
 from engine.api.paging import Paged, iso, listed
-from engine.api.routes import TOPIC, TOPICS, Route, Trace
-from engine.errors import Refused
+from engine.api.routes import PROJECT, TOPIC, TOPICS, Route, Trace
+from engine.control.topics import MAX_DISPLAY_NAME_BYTES
 from engine.models import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api.call import Call
-    from engine.models import Topic
+    from engine.models import Attribute, Topic
 
 _ANY_PROJECT = "all_granted_eps"
+
+
+def _display_name(text: str) -> str:
+    if len(text.encode()) > MAX_DISPLAY_NAME_BYTES:
+        raise ValueError(f"must have at most {MAX_DISPLAY_NAME_BYTES} bytes")
+    return text
+
+
+DisplayName = Annotated[str, AfterValidator(_display_name)]
+"""Part of a display name."""
 
 
 class CreateTopic(Body):
@@ -44,7 +55,7 @@ class ListTopics(Paged):
     name: str | None = None
     fuzzy_name: str | None = None
     topic_id: str | None = None
-    fuzzy_display_name: str | None = None
+    fuzzy_display_name: Annotated[DisplayName | None, Code("SMN.0003")] = None
     enterprise_project_id: str | None = None
 
 
@@ -78,6 +89,29 @@ class TopicList(Requested):
     topics: list[TopicItem]
 
 
+class PolicyItem(Shown):
+    """An access policy and its times, empty without one."""
+
+    access_policy: str
+    create_time: str
+    update_time: str
+
+
+class TopicWithResources(TopicItem):
+    """A topic with what belongs to it."""
+
+    tags: list[tags.TagItem]
+    attributes: PolicyItem
+    logtanks: list[logtanks.LogtankItem]
+
+
+class TopicListWithResources(Requested):
+    """Topics, newest first, and the number of all that match."""
+
+    topic_count: int
+    topics: list[TopicWithResources]
+
+
 async def create(call: Call) -> Reply:
     """201 for a new topic, 200 for the one of that name, which stays as it is."""
     body = cast("CreateTopic", call.body)
@@ -93,38 +127,65 @@ async def create(call: Call) -> Reply:
 
 async def list_all(call: Call) -> dict[str, Any]:
     """Newest first; all filters combine."""
+    found = await matching(call)
+    return {
+        "request_id": call.request_id,
+        "topic_count": found.total,
+        "topics": [item(topic) for topic in found.items],
+    }
+
+
+async def list_with_resources(call: Call) -> dict[str, Any]:
+    """As the other list, each topic with its tags, access policy and logtank."""
+    engine = call.services.engine
+    found = await matching(call)
+    tagged = await engine.tags.of(found.items)
+    policies = await engine.attributes.policies(found.items)
+    bound = await engine.logtanks.of(found.items)
+    return {
+        "request_id": call.request_id,
+        "topic_count": found.total,
+        "topics": [
+            item(topic)
+            | {
+                "tags": tags.shown(one),
+                "attributes": _policy(policy),
+                "logtanks": logtanks.shown(logtank),
+            }
+            for topic, one, policy, logtank in zip(
+                found.items, tagged, policies, bound, strict=True
+            )
+        ],
+    }
+
+
+async def matching(call: Call) -> Listing[Topic]:
+    """The part of the project's topics that a list asks for.
+
+    A name or an id is looked up; a fuzzy filter reads the list through.
+    """
     topics, project = call.services.engine.topics, call.identity.project_id
     asked = cast("ListTopics", call.asked)
 
     async def source(offset: int, limit: int) -> Listing[Topic]:
+        if asked.name is None and asked.topic_id is None:
+            return await topics.list(project, offset=offset, limit=limit)
         if asked.name is not None:
-            return await _by_name(call, asked.name)
-        return await topics.list(project, offset=offset, limit=limit)
+            one = await topics.by_name(project, asked.name)
+        else:
+            one = await topics.by_id(project, asked.topic_id or "")
+        return Listing((), 0) if one is None else Listing((one,), 1)
 
-    found = await listed(source, asked, _filter(asked))
-    return {
-        "request_id": call.request_id,
-        "topic_count": found.total,
-        "topics": [_item(topic) for topic in found.items],
-    }
+    async def place(urn: str) -> int | None:
+        return await topics.place(project, urn)
 
-
-async def _by_name(call: Call, name: str) -> Listing[Topic]:
-    """The one topic of that name, if it is there: clients look topics up this way."""
-    region = call.services.engine.dataset.region
-    urn = f"urn:smn:{region}:{call.identity.project_id}:{name}"
-    try:
-        return Listing((await call.services.engine.topics.get(urn),), 1)
-    except Refused as refused:
-        if refused.code in {"SMN.0005", "SMN.0006"}:
-            return Listing((), 0)
-        raise
+    return await listed(source, asked, _filter(asked), place)
 
 
 async def details(call: Call) -> dict[str, Any]:
     """One topic; 404 SMN.0006 once it is deleted, which clients wait for."""
     topic = await call.services.engine.topics.get(call.path["topic_urn"])
-    return {"request_id": call.request_id, **_item(topic)}
+    return {"request_id": call.request_id, **item(topic)}
 
 
 async def update(call: Call) -> dict[str, Any]:
@@ -142,7 +203,8 @@ async def delete(call: Call) -> dict[str, Any]:
     return {"request_id": call.request_id}
 
 
-def _item(topic: Topic) -> dict[str, Any]:
+def item(topic: Topic) -> dict[str, Any]:
+    """A topic as lists show it."""
     return {
         "topic_urn": topic.urn,
         "name": topic.name,
@@ -152,6 +214,15 @@ def _item(topic: Topic) -> dict[str, Any]:
         "topic_id": topic.id,
         "create_time": iso(topic.created_ms),
         "update_time": iso(topic.updated_ms),
+    }
+
+
+def _policy(policy: Attribute) -> dict[str, str]:
+    """An access policy as the list of associated resources shows it: all members are there."""
+    return {
+        "access_policy": policy.text,
+        "create_time": iso(policy.created_ms) if policy.text else "",
+        "update_time": iso(policy.updated_ms) if policy.text else "",
     }
 
 
@@ -200,6 +271,15 @@ ROUTES: Final = (
         answer=TopicList,
         action="smn:topic:list",
         trace=Trace("listTopics", "topic"),
+    ),
+    Route(
+        "ListTopicsWithAssociatedResources",
+        "GET",
+        f"{PROJECT}/topics-with-associated-resources",
+        list_with_resources,
+        query=ListTopics,
+        answer=TopicListWithResources,
+        action="smn:topic:list",
     ),
     Route(
         "ListTopicDetails",

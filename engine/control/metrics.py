@@ -145,7 +145,7 @@ class Metrics:
         return topic if topic is not None and topic.project_id == project_id else None
 
     async def _rank(self, project_id: str, topic_id: str, *, newest_first: bool) -> int:
-        found = await self._records.rank(project_id, topic_id, newest_first=newest_first)
+        found = await self._records.place(project_id, topic_id, newest_first=newest_first)
         if found is None:
             raise Refused("APIGW.0201", "The topic to go on from is gone; begin again.")
         return found

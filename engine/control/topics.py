@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from engine.errors import Refused, TocsinError
-from engine.urns import TOPIC_NAME, TopicUrn, parse_topic
+from engine.urns import TOPIC_ID, TOPIC_NAME, TopicUrn, parse_topic
 
 if TYPE_CHECKING:
     from engine.models import Listing, Topic
@@ -65,6 +65,26 @@ class Topics:
         if topic is None or topic.urn != urn:
             raise Refused("SMN.0006")
         return topic
+
+    async def by_name(self, project_id: str, name: str) -> Topic | None:
+        """The project's topic of this name, whatever the text is."""
+        urn = TopicUrn(self._settings.region, project_id, name)
+        topic_id = await self._records.find(urn)
+        return await self._records.read(topic_id) if topic_id else None
+
+    async def by_id(self, project_id: str, topic_id: str) -> Topic | None:
+        """The project's topic with this id, whatever the text is."""
+        if TOPIC_ID.fullmatch(topic_id) is None:
+            return None
+        topic = await self._records.read(topic_id)
+        return topic if topic is not None and topic.project_id == project_id else None
+
+    async def place(self, project_id: str, urn: str) -> int | None:
+        """Where a topic stands in the project's list; None if it is not in it."""
+        topic = await self.by_name(project_id, urn.rpartition(":")[2])
+        if topic is None or topic.urn != urn:
+            return None
+        return await self._records.place(project_id, topic.id)
 
     async def update(self, urn: str, *, display_name: str) -> Topic:
         """Change the display name; codes as `create` and `get`."""

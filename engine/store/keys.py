@@ -7,6 +7,7 @@ a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
     {n}:topic:T             hash    a topic's record; ``gone`` is its tombstone
+    {n}:tags:T              hash    a topic's tags: key → value
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation
@@ -34,6 +35,7 @@ a token or a lane entry does too.
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
     {p:PROJECT}:audit       stream  a project's recorded operations
+    {p:PROJECT}:logtanks    set     topics of a project that have, or had, a logtank
 """
 
 from __future__ import annotations
@@ -121,6 +123,10 @@ class Keys:
         """A project's recorded operations."""
         return f"{self.prefix}{{p:{project_id}}}:audit"
 
+    def project_logtanks(self, project_id: str) -> str:
+        """A project's topics among which are all that have a logtank."""
+        return f"{self.prefix}{{p:{project_id}}}:logtanks"
+
     # Per shard
 
     def names(self, shard: int) -> str:
@@ -188,6 +194,10 @@ class Keys:
     def topic(self, topic_id: str) -> str:
         """A topic's record."""
         return f"{self._tag(topic_id)}topic:{topic_id}"
+
+    def tags(self, topic_id: str) -> str:
+        """A topic's tags."""
+        return f"{self._tag(topic_id)}tags:{topic_id}"
 
     def subscriptions(self, topic_id: str) -> str:
         """Where a topic's subscriptions sit."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.models import Listing, Topic
 from engine.store.scripts import script
+from engine.store.shards import ask_topics
 from engine.urns import TopicUrn
 
 if TYPE_CHECKING:
@@ -129,26 +130,26 @@ class TopicRecords:
         )
         return total, [member.decode() for member in members]
 
-    async def rank(self, project_id: str, topic_id: str, *, newest_first: bool) -> int | None:
-        """How many topics of the project come before this one; None if it is gone."""
-        order = "ZREVRANK" if newest_first else "ZRANK"
-        index = self._keys.project_topics(project_id)
+    async def place(
+        self, project_id: str, topic_id: str, *, newest_first: bool = True
+    ) -> int | None:
+        """Where a topic stands in the project's list; None if it is not in it."""
+        index, order = (
+            self._keys.project_topics(project_id),
+            "ZREVRANK" if newest_first else "ZRANK",
+        )
         found = await self._store.call(order, index, topic_id, repeatable=True)
         return None if found is None else int(found)
 
     async def read_many(self, topic_ids: Sequence[str]) -> list[Topic | None]:
-        """The topics in the same order; one pipeline a shard."""
-        keys = self._keys
-        by_shard: dict[int, list[int]] = {}
-        for position, topic_id in enumerate(topic_ids):
-            by_shard.setdefault(keys.shard_of_topic(topic_id), []).append(position)
-        found: list[Topic | None] = [None] * len(topic_ids)
-        for shard, positions in by_shard.items():
-            commands = [("HMGET", keys.topic(topic_ids[p]), *_FIELDS) for p in positions]
-            replies = await self._store.call_many(commands, key=keys.shard(shard), repeatable=True)
-            for position, values in zip(positions, replies, strict=True):
-                found[position] = _topic(topic_ids[position], values)
-        return found
+        """The topics in the same order, with one round trip."""
+        replies = await ask_topics(
+            self._store,
+            self._keys,
+            topic_ids,
+            lambda topic_id: [("HMGET", self._keys.topic(topic_id), *_FIELDS)],
+        )
+        return [_topic(one, values) for one, (values,) in zip(topic_ids, replies, strict=True)]
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:

@@ -22,13 +22,6 @@ async def subscribe(client: Client, *endpoints: str, **fields: Any) -> list[str]
     return urns
 
 
-async def names(client: Client, query: str) -> tuple[list[str], int]:
-    """Names and count of a list of topics."""
-    answer = await client.call("GET", f"{TOPICS}?{query}")
-    assert answer.status == 200, answer.raw
-    return [topic["name"] for topic in answer.json["topics"]], answer.json["topic_count"]
-
-
 async def test_versions_are_public(client: Client) -> None:
     """Both documents, with the link that the client can follow."""
     every = (await client.call("GET", "/", sign=False)).json
@@ -67,32 +60,6 @@ async def test_a_topic_that_is_no_urn_is_a_400(client: Client) -> None:
     """Clients that look by name first need a 400 or 404."""
     answer = await client.call("GET", f"{TOPICS}/demo")
     assert (answer.status, answer.json["code"]) == (400, "SMN.0005")
-
-
-@pytest.mark.parametrize(
-    ("query", "found", "total"),
-    [
-        ("", ["d", "c", "b2", "b1", "a"], 5),
-        ("offset=1&limit=2", ["c", "b2"], 5),
-        ("offset=99", [], 5),
-        ("name=b1", ["b1"], 1),
-        ("fuzzy_name=B", ["b2", "b1"], 2),
-        ("fuzzy_name=b&offset=1&limit=1", ["b1"], 2),
-        ("name=&limit=1", ["d"], 5),
-        ("enterprise_project_id=all_granted_eps&limit=1", ["d"], 5),
-        ("enterprise_project_id=7", [], 0),
-        (f"topic_id={'0' * 32}", ["a"], 1),
-        (f"marker=urn:smn:region01:{PROJECT}:c&limit=2", ["b2", "b1"], 5),
-        ("marker=gone", [], 5),
-    ],
-)
-async def test_topics_are_listed_in_parts(
-    client: Client, query: str, found: list[str], total: int
-) -> None:
-    """Offset, limit, marker and filters combine; the count is that of all matches."""
-    for name in ("a", "b1", "b2", "c", "d"):
-        await client.call("POST", TOPICS, {"name": name})
-    assert await names(client, query) == (found, total)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""Tags: on resources, of a project, and the query that finds resources by them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import Refused
+from engine.models import Listing
+from engine.store.tag_records import Added
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from engine.control.topics import Topics
+    from engine.models import Topic
+    from engine.policy.tag_query import TagQuery
+    from engine.store.tag_records import TagRecords
+
+TOPIC: Final = "smn_topic"
+KINDS: Final = (TOPIC, "smn_sms", "smn_application")
+"""Types of resources that tags can be asked for (SMN "Tags"); only topics carry any here."""
+
+MAX_TAGS: Final = 20
+MAX_KEY: Final = 128
+MAX_VALUE: Final = 256
+_CHUNK: Final = 1000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+Tagged = tuple["Topic", dict[str, str]]
+
+
+class Tags:
+    """Tags of all resources; every method raises `Refused` with the contract's code.
+
+    ``kind`` is the type of resource: SMN.0043 unless it is one of `KINDS`.
+    """
+
+    def __init__(self, topics: Topics, records: TagRecords) -> None:
+        self._topics = topics
+        self._records = records
+
+    async def resource(self, project_id: str, kind: str, resource: str, *, by_name: bool) -> Topic:
+        """The resource with this id or name; SMN.0006 if there is none."""
+        found = None
+        if is_topic(kind):
+            find = self._topics.by_name if by_name else self._topics.by_id
+            found = await find(project_id, resource)
+        if found is None:
+            raise Refused("SMN.0006")
+        return found
+
+    async def of(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
+        """The tags of topics, in the same order."""
+        return await self._records.read([topic.id for topic in topics])
+
+    async def add(self, topic: Topic, tags: Sequence[tuple[str, str]]) -> None:
+        """Add tags, or give those that are there a new value: all of them or none.
+
+        Codes: SMN.0038 no or too many tags, a key twice or a bad one, a bad value;
+        SMN.0006 topic.
+        """
+        for key, value in tags:
+            _check(key, value)
+        given = dict(tags)
+        if not given or len(given) != len(tags):
+            raise Refused("SMN.0038", "There must be at least one tag, and no key twice.")
+        added = await self._records.add(topic.id, given, MAX_TAGS)
+        if added is Added.TOPIC_GONE:
+            raise Refused("SMN.0006")
+        if added is Added.TOO_MANY:
+            raise Refused("SMN.0038", f"A resource has at most {MAX_TAGS} tags.")
+
+    async def remove(self, topic: Topic, keys: Sequence[str]) -> None:
+        """Remove tags; a key that is not there is ignored. Code: SMN.0038 an empty key or none."""
+        if not keys or not all(keys):
+            raise Refused("SMN.0038", "There must be at least one tag, and no empty key.")
+        await self._records.remove(topic.id, dict.fromkeys(keys))
+
+    async def remove_one(self, topic: Topic, key: str) -> None:
+        """Remove a tag; SMN.0013 if it is not there."""
+        (tags,) = await self.of([topic])
+        if key not in tags:
+            raise Refused("SMN.0013", "The resource has no tag with this key.")
+        await self._records.remove(topic.id, [key])
+
+    async def of_project(self, project_id: str, kind: str) -> dict[str, list[str]]:
+        """All keys in use with all their values."""
+        found: dict[str, set[str]] = {}
+        async for _, tags in self._all(project_id, kind):
+            for key, value in tags.items():
+                found.setdefault(key, set()).add(value)
+        return {key: sorted(found[key]) for key in sorted(found)}
+
+    async def find(
+        self, project_id: str, kind: str, query: TagQuery, *, offset: int = 0, limit: int = 0
+    ) -> Listing[Tagged]:
+        """The window of all resources that the query finds, and their number."""
+        window: list[Tagged] = []
+        total = 0
+        async for topic, tags in self._all(project_id, kind):
+            if query.finds(topic.name, tags):
+                if offset <= total < offset + limit:
+                    window.append((topic, tags))
+                total += 1
+        return Listing(tuple(window), total)
+
+    async def _all(self, project_id: str, kind: str) -> AsyncIterator[Tagged]:
+        """Every resource with its tags, a bounded number at a time."""
+        start, more = 0, is_topic(kind)
+        while more:
+            page = await self._topics.list(project_id, offset=start, limit=_CHUNK)
+            # Fewer items than asked for are no end: what is gone is left out of a page.
+            start += len(page.items)
+            more = start < page.total
+            for tagged in zip(page.items, await self.of(page.items), strict=True):
+                yield tagged
+
+
+def is_topic(kind: str) -> bool:
+    """Whether resources of this type are topics; SMN.0043 if there is no such type."""
+    if kind not in KINDS:
+        raise Refused("SMN.0043", f"The type of resource is one of {', '.join(KINDS)}.")
+    return kind == TOPIC
+
+
+def _check(key: str, value: str) -> None:
+    if not 0 < len(key) <= MAX_KEY or len(value) > MAX_VALUE or _CONTROL.search(key + value):
+        raise Refused(
+            "SMN.0038",
+            f"A key has 1 to {MAX_KEY} characters, a value up to {MAX_VALUE}, none of them control"
+            " characters.",
+        )
