@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.control.attributes import Attributes
 from engine.control.audit import Audit
+from engine.control.logs import Logs
 from engine.control.logtanks import Logtanks
 from engine.control.metrics import Metrics
 from engine.control.subscriptions import Subscriptions
@@ -128,6 +129,7 @@ class Engine:
         self.attributes = Attributes(self.topics, records, AttributeRecords(store, keys))
         self.tags = Tags(self.topics, TagRecords(store, keys))
         self.logtanks = Logtanks(self.topics, LogtankRecords(store, keys))
+        self.logs = Logs(self.log, records)
         self.publisher = Publisher(store, keys, self.clock, settings, records, self.faults)
         self.subscriptions = Subscriptions(
             roster=self.roster,

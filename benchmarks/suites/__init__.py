@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.suites import commands, cpu, idle, isolation, latency, memory, speed
+from benchmarks.suites import commands, cpu, idle, isolation, latency, listing, memory, speed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     "idle": idle,
     "latency": latency,
     "commands": commands,
+    "listing": listing,
     "cpu": cpu,
     "speed": speed,
     "memory": memory,

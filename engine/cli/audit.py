@@ -93,13 +93,14 @@ async def _audit(
 
     async with attach(given) as engine:
         own = project or (await engine.accounts.bootstrap()).project_id
-        after_ms = moment_ms(since, engine.clock.now_ms()) - 1
+        begun_ms = engine.clock.now_ms()
+        after_ms = moment_ms(since, begun_ms) - 1
         found = await engine.audit.list(own, wanted, limit=count, after_ms=after_ms)
         for operation in reversed(found.operations):
             typer.echo(show(operation))
         if follow:
             last = found.operations[0] if found.operations else None
-            async for operation in engine.audit.follow(own, last):
+            async for operation in engine.audit.follow(own, last, begun_ms):
                 if wanted(operation):
                     typer.echo(show(operation))
 

@@ -103,13 +103,11 @@ class Audit:
         return await self._log.find(project_id, trace_id)
 
     async def follow(
-        self, project_id: str, after: Operation | None = None
+        self, project_id: str, after: Operation | None, since_ms: int
     ) -> AsyncIterator[Operation]:
-        """Operations as they are recorded, from one on or from now."""
+        """Operations as they are recorded, behind one, or since a time if there is none."""
         place = place_of(project_id, after.id) if after is not None else None
-        if place is None:
-            place = Place(self._clock.now_ms(), 0)
-        async for operation in self._log.follow(project_id, place):
+        async for operation in self._log.follow(project_id, place or Place(since_ms - 1, 0)):
             yield operation
 
     async def _write(self) -> None:

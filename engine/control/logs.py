@@ -14,8 +14,9 @@ from engine.times import iso
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from engine.models import LogLine, Topic
+    from engine.models import LogLine
     from engine.store.delivery_log import DeliveryLog
+    from engine.store.topic_records import TopicRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +64,29 @@ def written(line: LogLine) -> dict[str, Any]:
 class Logs:
     """Searches the delivery log."""
 
-    def __init__(self, log: DeliveryLog) -> None:
+    def __init__(self, log: DeliveryLog, records: TopicRecords) -> None:
         self._log = log
+        self._records = records
 
-    async def search(self, topics: Sequence[Topic], search: Search) -> list[Hit]:
-        """One page, in the order that is asked for."""
+    async def search(self, topic_ids: Sequence[str], search: Search) -> list[Hit]:
+        """One page of the topics' lines, in the order that is asked for."""
         turned = search.back and search.beyond is not None
         found = []
-        async for hit in self._hits(topics, search, newest_first=search.newest_first != turned):
+        async for hit in self._hits(topic_ids, search, newest_first=search.newest_first != turned):
             found.append(hit)
             if len(found) == search.limit:
                 break
         return found[::-1] if turned else found
 
-    async def count(self, topics: Sequence[Topic], search: Search) -> int:
+    async def count(self, topic_ids: Sequence[str], search: Search) -> int:
         """How many lines there are on all pages."""
         whole = Search(search.start_ms, search.end_ms, search.keywords, search.labels)
-        return sum([1 async for _ in self._hits(topics, whole, newest_first=False)])
+        return sum([1 async for _ in self._hits(topic_ids, whole, newest_first=False)])
 
     async def _hits(
-        self, topics: Sequence[Topic], search: Search, *, newest_first: bool
+        self, topic_ids: Sequence[str], search: Search, *, newest_first: bool
     ) -> AsyncIterator[Hit]:
+        topics = [topic for topic in await self._records.read_many(topic_ids) if topic]
         matches = matcher(search.keywords)
         stretch = Stretch(search.start_ms, search.end_ms, newest_first, search.beyond)
         async for spot, line in self._log.lines(topics, stretch):

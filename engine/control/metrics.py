@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TOPIC_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HOUR_MS: Final = 3_600_000
+_STATISTICS_MS: Final = 31 * 24 * _HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,16 @@ class Metrics:
             else []
             for name, topic_id in asked
         ]
+
+    def check_hours(self, start_ms: int, end_ms: int) -> None:
+        """Codes: SMN.0103 a begin over 31 days ago, SMN.0104 an end to come, SMN.0114 order."""
+        hour_ms = self._clock.now_ms() // _HOUR_MS * _HOUR_MS
+        if start_ms < hour_ms - _STATISTICS_MS:
+            raise Refused("SMN.0103", "It is at most 31 days ago.")
+        if end_ms > hour_ms + _HOUR_MS:
+            raise Refused("SMN.0104", "It is at most the end of this hour.")
+        if end_ms <= start_ms:
+            raise Refused("SMN.0114")
 
     async def sms_by_hour(
         self, topic: Topic, start_ms: int, end_ms: int
