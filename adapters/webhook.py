@@ -34,6 +34,7 @@ from engine.ports import AddressRefused, Answer, TransportError
 if TYPE_CHECKING:
     from engine.ports import Ports
 
+_DELIVERED: Final = {status: Delivered(status) for status in range(200, 300)}
 _TYPES: Final[Mapping[Kind, str]] = {
     Kind.NOTIFICATION: "Notification",
     Kind.DIRECT: "Notification",
@@ -219,9 +220,7 @@ class WebhookAdapter:
             return Rejected(str(error))
         except TransportError as error:
             return Retry(str(error))
-        if 200 <= answer.status < 300:
-            return Delivered(answer.status)
-        return _judge(answer, self._clock.now_ms())
+        return _DELIVERED.get(answer.status) or _judge(answer, self._clock.now_ms())
 
     async def close(self) -> None:
         """Nothing of its own: the transport is the engine's."""

@@ -17,6 +17,7 @@ import uvloop
 
 from benchmarks.service import settings
 from engine.app import Engine
+from engine.cli.running import collect_seldom
 from engine.testing import InstantTransport
 
 
@@ -35,7 +36,7 @@ async def _main(scratch: Path, url: str) -> None:
         url, data=scratch / "data", settings=settings(scratch), transport=transport
     ) as engine:
         report = asyncio.create_task(_report(transport))
-        await engine.run_worker(stop)
+        await engine.run_worker(stop, on_ready=lambda _: collect_seldom())
         report.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await report

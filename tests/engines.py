@@ -12,8 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from engine.app import Engine
-from engine.models import End
-from engine.pipeline.batch import Batch, Flush, Taken, Try
+from engine.pipeline.batch import Batch, Delivery, Flush, Taken
 from engine.pipeline.intake import Intake
 from engine.pipeline.pages import Pages
 from engine.pipeline.settle import Settler
@@ -214,5 +213,6 @@ class Hands:
         """Call every seat that is owed the message delivered."""
         for seat, entry in batch.page.entries.items():
             if entry.open and entry.first <= batch.sequence and not batch.row.ended >> seat & 1:
-                now_ms = self._engine.clock.now_ms()
-                batch.end(seat, entry.id, entry.shown, End.DELIVERED, Try(1, now_ms, 1, 200))
+                delivery = Delivery(batch, seat, entry, 0)
+                delivery.started_ms = self._engine.clock.now_ms()
+                batch.delivered(delivery, 200, 1)

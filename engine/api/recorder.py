@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from engine.models import Actor, Operation
@@ -24,16 +23,12 @@ class Recorder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def note(self, call: Call, response: web.Response, client: str, started: float) -> None:
-        """Record a call of a traced route, if its caller is proven and acts in a project.
-
-        ``started`` is the performance counter at its first byte.
-        """
+    def note(self, call: Call, response: web.Response, client: str, took_s: float) -> None:
+        """Record a call of a traced route, if its caller is proven and acts in a project."""
         trace, caller = call.route.trace, call.caller
         if trace is None or caller is None or not call.authentic or not caller.project_id:
             return
-        took_ms = round((time.perf_counter() - started) * 1000)
-        at_ms = self._engine.clock.now_ms() - took_ms
+        at_ms = self._engine.clock.now_ms() - round(took_s * 1000)
         loop = asyncio.get_running_loop()
         loop.call_soon(self._record, trace, call, caller, response, client, at_ms)
 
@@ -84,11 +79,10 @@ class Recorder:
 
 
 def _actor(caller: Caller) -> Actor:
-    account = caller.account
     return Actor(
-        user_id=account.user_id,
-        user_name=account.user_name,
-        domain_id=account.domain_id,
-        domain_name=account.domain_name,
-        access_key="" if caller.token is not None else account.access_key,
+        user_id=caller.user_id,
+        user_name=caller.user_name,
+        domain_id=caller.domain_id,
+        domain_name=caller.domain_name,
+        access_key=caller.access_key,
     )

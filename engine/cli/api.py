@@ -11,7 +11,13 @@ import typer
 
 from engine import logs
 from engine.cli import options
-from engine.cli.running import announce, read_settings, run, stop_on_signals
+from engine.cli.running import (
+    announce,
+    collect_seldom,
+    read_settings,
+    run,
+    stop_on_signals,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +71,9 @@ async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
         async with Engine.open(settings=settings) as engine:
             if not supervised:
                 await prepare(engine)
-            await serve_api(
-                engine, settings, listener, stop=stop, on_ready=lambda: announce(f"ready {ready}")
-            )
+
+            def on_ready() -> None:
+                collect_seldom()
+                announce(f"ready {ready}")
+
+            await serve_api(engine, settings, listener, stop=stop, on_ready=on_ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -18,6 +19,7 @@ FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130
 _MANY_FILES = 65_536
+_YOUNG_OBJECTS = 20_000
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Result]], *, fast: bool = True) -> Result:
@@ -70,6 +72,17 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
 def announce(line: str) -> None:
     """Print the one line that a supervisor or a script waits for."""
     print(line, flush=True)  # noqa: T201 - the command's product
+
+
+def collect_seldom() -> None:
+    """Look for garbage in cycles less often, and never among what start-up has made.
+
+    The hot paths make many short-lived objects and hardly a cycle; Python's default looks after
+    every 700 of them, which costs a worker a tenth of its processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -10,7 +10,13 @@ import typer
 
 from engine import logs
 from engine.cli import options
-from engine.cli.running import announce, read_settings, run, stop_on_signals
+from engine.cli.running import (
+    announce,
+    collect_seldom,
+    read_settings,
+    run,
+    stop_on_signals,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +55,9 @@ async def _worker(given: Mapping[str, Any], name: str | None) -> None:
     if not settings.public_url:
         _log.warning("public_url.missing", extra={"advice": "links in messages lead nowhere"})
     async with Engine.open(settings=settings) as engine:
-        await engine.run_worker(
-            stop, name=name, on_ready=lambda joined: announce(f"ready worker {joined}")
-        )
+
+        def on_ready(joined: str) -> None:
+            collect_seldom()
+            announce(f"ready worker {joined}")
+
+        await engine.run_worker(stop, name=name, on_ready=on_ready)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.models import End
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from engine.store.ledger import Row
     from engine.store.messages import Reference
 
-ATTEMPTED = "attempted"
+UNFLUSHED = 128
+"""Outcomes that a crash may repeat, a batch; fewer would cost a command for each few more."""
 
 
 class Taken(NamedTuple):
@@ -34,7 +36,7 @@ class Taken(NamedTuple):
 class Delivery:
     """One message owed to one seat."""
 
-    __slots__ = ("batch", "entry", "pool", "seat", "started", "started_ms", "tries")
+    __slots__ = ("batch", "entry", "pool", "seat", "slow", "started", "started_ms", "tries")
 
     def __init__(self, batch: Batch, seat: int, entry: Entry, tries: int) -> None:
         self.batch = batch
@@ -42,6 +44,7 @@ class Delivery:
         self.entry = entry
         self.tries = tries
         self.pool: Any = None
+        self.slow = False
         self.started = 0.0
         self.started_ms = 0
 
@@ -78,20 +81,23 @@ class Batch:
 
     __slots__ = (
         "adapter",
+        "attempts",
         "born",
         "claims",
         "closed",
         "content",
-        "counters",
         "dead",
+        "deliveries",
         "entry_id",
         "flushed_at",
         "lease_until",
         "lines",
         "message",
+        "noted",
         "page",
         "protocol",
         "reference",
+        "refusals",
         "row",
         "running",
         "sequence",
@@ -133,9 +139,11 @@ class Batch:
         self.stale = False
         self.timer: Any = None
         self.unflushed = 0
-        self.lines: list[tuple[Any, ...]] = []
+        self.noted = False
+        self.lines: list[str] = []
         self.dead: list[str] = []
-        self.counters: dict[str, int] = {}
+        self.attempts = self.deliveries = 0
+        self.refusals: dict[str, int] = {}
 
     @property
     def topic_urn(self) -> str:
@@ -219,35 +227,49 @@ class Batch:
 
     # What became of them
 
+    def delivered(self, delivery: Delivery, code: int, took_ms: int) -> None:
+        """Record a success: the attempt, the end, the count, the line."""
+        entry, row = delivery.entry, self.row
+        row.ended |= 1 << delivery.seat
+        if row.waiting:
+            row.waiting.pop(delivery.seat, None)
+        self.unflushed += 1
+        self.attempts += 1
+        self.deliveries += 1
+        self.lines.append(
+            f'["{entry.id}",{quoted(entry.shown)},"delivered",{code},'
+            f'{delivery.started_ms},{took_ms},"",{delivery.tries + 1}]'
+        )
+
     def attempted(self, code: int) -> None:
-        """Count an attempt and the class of its answer."""
-        counters = self.counters
-        counters[ATTEMPTED] = counters.get(ATTEMPTED, 0) + 1
+        """Count an attempt that was no success, and the class of its answer."""
+        self.attempts += 1
         if code >= 400:
             name = "4xx" if code < 500 else "5xx"
-            counters[name] = counters.get(name, 0) + 1
+            self.refusals[name] = self.refusals.get(name, 0) + 1
 
     def end(self, seat: int, identifier: str, shown: str, end: End, last: Try) -> None:
-        """Record that a delivery has ended for good."""
+        """Record that a delivery has ended for good, other than by success."""
         self.row.ended |= 1 << seat
         self.row.waiting.pop(seat, None)
         self.unflushed += 1
         if end.log_status is None:
             return
-        tries, at_ms, took_ms, code, reason, answer = last
-        self.lines.append((identifier, shown, end, code, at_ms, took_ms, reason, tries))
-        if end is End.DELIVERED:
-            self.counters["delivered"] = self.counters.get("delivered", 0) + 1
-        else:
-            self.dead.append(
-                json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
-            )
+        self._log(identifier, shown, end, last)
+        tries, at_ms, _, code, reason, answer = last
+        self.dead.append(
+            json.dumps([seat, identifier, shown, end, code, reason, answer, tries, at_ms])
+        )
 
     def failed(self, identifier: str, shown: str, last: Try) -> None:
         """Keep an attempt that will be followed by another."""
-        tries, at_ms, took_ms, code, reason, _ = last
         self.unflushed += 1
-        self.lines.append((identifier, shown, "", code, at_ms, took_ms, reason, tries))
+        self._log(identifier, shown, "", last)
+
+    def _log(self, identifier: str, shown: str, end: str, last: Try) -> None:
+        tries, at_ms, took_ms, code, reason, _ = last
+        line = [identifier, shown, end, code, at_ms, took_ms, reason, tries]
+        self.lines.append(json.dumps(line, separators=(",", ":"), ensure_ascii=False))
 
     @property
     def finished(self) -> bool:
@@ -270,7 +292,7 @@ class Batch:
         ends = mode == "end" and not row.waiting
         lines, self.lines = self.lines, []
         dead, self.dead = self.dead, []
-        counters, self.counters = self.counters, {}
+        counters = self._take_counters()
         self.unflushed = 0
         return Flush(
             batch=self,
@@ -278,14 +300,19 @@ class Batch:
             number=row.flush,
             row=b"" if ends else row.pack(),
             due_ms=self.next_due_ms,
-            lines=json.dumps(lines, separators=(",", ":"), ensure_ascii=False) if lines else "",
+            lines=f"[{','.join(lines)}]" if lines else "",
             header=self._header() if lines else "",
             dead="".join(line + "\n" for line in dead),
             dead_count=len(dead),
-            counters=" ".join(
-                f"{self.protocol}:{name} {count}" for name, count in counters.items()
-            ),
+            counters=" ".join(f"{self.protocol}:{name} {n}" for name, n in counters if n),
         )
+
+    def _take_counters(self) -> list[tuple[str, int]]:
+        counters = [("attempted", self.attempts), ("delivered", self.deliveries)]
+        counters += self.refusals.items()
+        self.attempts = self.deliveries = 0
+        self.refusals = {}
+        return counters
 
     def _header(self) -> str:
         reference, message = self.reference, self.message

@@ -2,7 +2,8 @@
 
 A runner takes deliveries one after another as long as there are any, so that a delivery costs
 no task of its own. While deliveries wait and the processor has time left, runners are added:
-waiting for slow endpoints needs more of them, a busy processor is served best by few.
+waiting for slow endpoints needs more of them, a busy processor is served best by few. A
+delivery that has been marked slow needs no processor: it counts against ``maximum`` alone.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ _BUSY_SHARE = 0.9
 
 
 class Pool:
-    """Runs deliveries, at most ``maximum`` at a time."""
+    """Runs deliveries, at most ``maximum`` at a time.
+
+    ``on_low`` is called whenever the queue has come down to ``low`` deliveries.
+    """
 
     __slots__ = (
         "_admits",
         "_cpu_s",
         "_deliver",
         "_loop",
+        "_low",
+        "_on_low",
+        "_pumping",
         "_ticked",
         "_ticking",
         "active",
@@ -40,6 +47,7 @@ class Pool:
         "limit",
         "maximum",
         "queue",
+        "slow",
         "tasks",
     )
 
@@ -48,23 +56,22 @@ class Pool:
         deliver: Callable[[Delivery], Awaitable[None] | None],
         admits: Callable[[Delivery], bool],
         maximum: int,
+        low: int,
+        on_low: Callable[[], None],
     ) -> None:
         self._deliver = deliver
         self._admits = admits
+        self._low = low
+        self._on_low = on_low
         self._loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._ticking = False
+        self._pumping = self._ticking = False
         self._ticked = self._cpu_s = 0.0
         self.maximum = maximum
         self.limit = min(_START, maximum)
-        self.active = 0
+        self.active = self.slow = 0
         self.queue: deque[Delivery] = deque()
         self.in_flight: dict[Delivery, None] = {}
-
-    @property
-    def stalled(self) -> bool:
-        """Whether every place is taken and none can be added."""
-        return self.active >= self.maximum
 
     def put(self, deliveries: list[Delivery]) -> None:
         """Queue deliveries and start what there is room for."""
@@ -72,21 +79,41 @@ class Pool:
         self.pump()
 
     def pump(self) -> None:
-        """Start runners up to the limit."""
-        while self.active < self.limit and self.active < len(self.queue) + len(self.in_flight):
-            self.active += 1
-            task = self._loop.create_task(self._run())
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+        """Start runners up to the limit, one in each turn of the loop.
+
+        What a turn has written leaves at its end: the first delivery shall not wait until all
+        others are prepared.
+        """
+        if self._wants_runner and not self._pumping:
+            self._pumping = True
+            self._start_one()
         if self.queue and not self._ticking:
             self._ticking = True
             self._ticked, self._cpu_s = self._loop.time(), time.process_time()
             self._loop.call_later(_TICK_S, self._tick)
 
-    def make_room(self, slow: int) -> None:
-        """Let others run beside ``slow`` deliveries that hold a place without using the loop."""
-        self.limit = max(self.limit, min(slow + _START, self.maximum))
-        self.pump()
+    @property
+    def _wants_runner(self) -> bool:
+        return (
+            self.active - self.slow < self.limit
+            and self.active < self.maximum
+            and self.active < len(self.queue) + len(self.in_flight)
+        )
+
+    def _start_one(self) -> None:
+        self._pumping = self._wants_runner
+        if self._pumping:
+            self.active += 1
+            task = self._loop.create_task(self._run())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            self._loop.call_soon(self._start_one)
+
+    def mark_slow(self, delivery: Delivery) -> None:
+        """Let another run beside a delivery in flight that holds its place without using it."""
+        if not delivery.slow:
+            delivery.slow = True
+            self.slow += 1
 
     def cancel(self) -> None:
         """Cut everything in flight."""
@@ -97,8 +124,15 @@ class Pool:
     async def _run(self) -> None:
         pool = self
         try:
-            while pool.queue and pool.active <= pool.limit and self._admits(pool.queue[0]):
+            while (
+                pool.queue
+                and pool.active - pool.slow <= pool.limit
+                and pool.active <= pool.maximum
+                and self._admits(pool.queue[0])
+            ):
                 delivery = pool.queue.popleft()
+                if len(pool.queue) == pool._low:
+                    pool._on_low()
                 delivery.pool = pool
                 waiting = pool._deliver(delivery)
                 if waiting is not None:
@@ -109,6 +143,7 @@ class Pool:
                         # It may have been moved to another pool while it hung.
                         pool = delivery.pool
                         del pool.in_flight[delivery]
+                        pool.slow -= delivery.slow
         finally:
             pool.active -= 1
 
@@ -118,7 +153,9 @@ class Pool:
         other.in_flight[delivery] = None
         delivery.pool = other
         self.active -= 1
+        self.slow -= delivery.slow
         other.active += 1
+        other.slow += delivery.slow
 
     def _tick(self) -> None:
         self._ticking = False
@@ -131,5 +168,5 @@ class Pool:
             elif busy > _BUSY_SHARE:
                 self.limit = max(self.limit - self.limit // 8, least)
         else:
-            self.limit = max(min(self.limit, self.active), least)
+            self.limit = max(min(self.limit, self.active - self.slow), least)
         self.pump()

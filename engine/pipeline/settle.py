@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import StoreError, StoreFull, StoreUnavailable
+from engine.pipeline.batch import UNFLUSHED
 from engine.store.counters import bucket_of
 from engine.store.keys import GROUP
 from engine.store.scripts import script
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNFLUSHED = 128
-"""Outcomes that a crash may repeat, a batch; fewer would cost a command for each few more."""
 _TICK_S = 0.02
 _SLOWEST_S = 1.0
 _CALL_BATCHES = 16
@@ -72,7 +71,8 @@ class Settler:
             self._want(batch, "end")
         elif batch.unflushed >= UNFLUSHED:
             self._want(batch, "flush")
-        elif batch.unflushed and batch not in self._dirty:
+        elif batch.unflushed and not batch.noted:
+            batch.noted = True
             self._dirty[batch] = None
             if len(self._dirty) == 1:
                 self._wake.set()
@@ -100,6 +100,7 @@ class Settler:
         if batch.closed or (mode == "flush" and batch in self._ready):
             return
         self._dirty.pop(batch, None)
+        batch.noted = True
         self._ready[batch] = mode
         self._idle.clear()
         self._wake.set()
@@ -123,6 +124,7 @@ class Settler:
         for batch in list(self._dirty):
             interval = min(max((now - batch.born) / 4, _TICK_S), _SLOWEST_S)
             if batch.unflushed == 0 or batch.closed:
+                batch.noted = False
                 del self._dirty[batch]
             elif now - batch.flushed_at >= interval:
                 self._want(batch, "flush")
@@ -131,6 +133,7 @@ class Settler:
         flushes, waiters = [], []
         for batch in list(self._ready)[:_CALL_BATCHES]:
             mode = self._ready.pop(batch)
+            batch.noted = False
             batch.closed = mode != "flush"
             flushes.append(batch.take_flush(mode))
             # Who asks from now on waits for the next write: this one is under way.
@@ -147,6 +150,7 @@ class Settler:
             elif flush.mode == "flush":
                 batch.lease_until = asked + self._settings.lease_seconds
                 if batch.unflushed and not batch.finished:
+                    batch.noted = True
                     self._dirty[batch] = None
             if waiter is not None and not waiter.done():
                 waiter.set_result(bool(written))

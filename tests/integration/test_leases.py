@@ -42,8 +42,7 @@ async def dying(engine: Engine, name: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for pool in (worker._dispatcher.proven, worker._dispatcher.others):
-            pool.cancel()
+        worker._dispatcher.places.cancel()
         for own in worker._dispatcher._tasks:
             own.cancel()
         worker._retries.close()

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from engine.models import End, Kind, Message
-from engine.pipeline.batch import Batch, Taken, Try
+from engine.pipeline.batch import Batch, Delivery, Taken, Try
+from engine.pipeline.pages import EndpointState, Entry
 from engine.store.ledger import Row, Waiting
 from engine.store.messages import Reference
 from engine.testing import RecordingAdapter
@@ -43,13 +44,20 @@ def batch() -> Batch:
     return batch
 
 
+def _delivery(batch: Batch, shown: str = "http://e/") -> Delivery:
+    """The first try at seat 0, begun at 2,000 ms."""
+    state = EndpointState(shown, shown)
+    delivery = Delivery(batch, 0, Entry(ID, 1, True, None, shown, state), 0)
+    delivery.started_ms = 2_000
+    return delivery
+
+
 def test_a_delivered_seat_is_a_line_and_a_count(batch: Batch) -> None:
     """It ends in the row, in the log and in the counters, and is no dead letter."""
-    batch.attempted(200)
-    batch.end(0, ID, "http://e/", End.DELIVERED, Try(1, 2_000, 5, 200))
+    batch.delivered(_delivery(batch, shown='http://e/"ä'), 200, 5)
     flush = batch.take_flush("flush")
     assert Row.unpack(flush.row).ended == 1
-    assert json.loads(flush.lines) == [[ID, "http://e/", "delivered", 200, 2_000, 5, "", 1]]
+    assert json.loads(flush.lines) == [[ID, 'http://e/"ä', "delivered", 200, 2_000, 5, "", 1]]
     assert flush.counters == "http:attempted 1 http:delivered 1"
     assert (flush.dead, flush.dead_count) == ("", 0)
 
@@ -84,7 +92,7 @@ def test_answers_are_counted_by_class(batch: Batch) -> None:
 
 def test_a_flush_takes_everything_once(batch: Batch) -> None:
     """What one flush carries the next does not; its number grows, its row does not shrink."""
-    batch.end(0, ID, "http://e/", End.DELIVERED, Try(1, 2_000))
+    batch.delivered(_delivery(batch), 200, 5)
     first = batch.take_flush("flush")
     second = batch.take_flush("flush")
     assert (first.number, second.number) == (1, 2)
@@ -115,9 +123,10 @@ def test_the_next_due_time_is_of_seats_that_only_wait(batch: Batch) -> None:
 
 def test_an_end_ends_the_waiting(batch: Batch) -> None:
     """A seat is never both over and due."""
-    batch.row.waiting[0] = Waiting(1, 4_000, ID)
-    batch.end(0, ID, "http://e/", End.EXPIRED, Try(1, 4_000))
-    assert 0 not in batch.row.waiting
+    batch.row.waiting[0] = batch.row.waiting[1] = Waiting(1, 4_000, ID)
+    batch.delivered(_delivery(batch), 200, 5)
+    batch.end(1, ID, "http://e/", End.EXPIRED, Try(1, 4_000))
+    assert not batch.row.waiting
 
 
 def test_a_redrive_has_its_own_deadline(batch: Batch) -> None:

@@ -12,12 +12,15 @@ from engine.pipeline.batch import Delivery
 from engine.pipeline.pool import Pool
 from tests.engines import eventually
 
+LOW = 10
+
 
 class Fake:
     """A delivery that takes as long as the test wants."""
 
     def __init__(self) -> None:
         self.pool: Pool | None = None
+        self.slow = False
         self.started = False
         self.over = asyncio.Event()
 
@@ -26,12 +29,15 @@ class World:
     """Pools over fake deliveries, and how many were in flight at most."""
 
     def __init__(self) -> None:
-        self.in_flight = self.most = self.done = self.asked = 0
+        self.in_flight = self.most = self.done = self.asked = self.lows = 0
         self.admits = True
         self.instant = False
 
     def pool(self, maximum: int) -> Pool:
-        return Pool(self._deliver, self._admits, maximum)
+        return Pool(self._deliver, self._admits, maximum, LOW, self._on_low)
+
+    def _on_low(self) -> None:
+        self.lows += 1
 
     def _admits(self, _: Delivery) -> bool:
         self.asked += 1
@@ -88,7 +94,7 @@ async def test_it_grows_while_deliveries_wait(world: World) -> None:
     pool, fakes = world.pool(200), _fakes(500)
     pool.put(fakes)
     await eventually(lambda: world.in_flight == 200, "it has grown")
-    assert pool.stalled
+    assert pool.active == pool.maximum
     _finish(fakes)
     await _idle(pool)
     assert (world.done, world.most) == (500, 200)
@@ -146,13 +152,41 @@ async def test_a_moved_delivery_makes_room(world: World) -> None:
     pool.put([hung, healthy])
     await eventually(lambda: hung.started, "the first is started")
     assert not healthy.started
+    pool.mark_slow(hung)
     pool.move(hung, other)
     pool.pump()
     await eventually(lambda: healthy.started, "the second is started")
-    assert (pool.active, other.active, other.stalled) == (1, 1, True)
+    assert (pool.active, pool.slow, other.active, other.slow) == (1, 0, 1, 1)
     _finish([hung, healthy])
     await _idle(pool)
-    assert (pool.active, other.active, dict(other.in_flight)) == (0, 0, {})
+    assert (pool.active, other.active, other.slow, dict(other.in_flight)) == (0, 0, 0, {})
+
+
+async def test_a_slow_delivery_lets_another_run_beside_it(world: World) -> None:
+    """What waits for an endpoint uses no processor: only the maximum counts it."""
+    pool, fakes = world.pool(70), _fakes(80)
+    pool.limit = 1
+    pool.put(fakes)
+    for number in range(70):
+        await eventually(lambda: world.in_flight > number, "the next is started")  # noqa: B023
+        pool.mark_slow(fakes[number])
+        pool.limit = 1
+        pool.pump()
+    assert (pool.active, pool.slow, world.in_flight) == (70, 70, 70)
+    _finish(fakes)
+    await _idle(pool)
+    assert (world.done, pool.slow, world.most) == (80, 0, 70)
+
+
+async def test_it_says_when_its_queue_runs_low(world: World) -> None:
+    """Once each time it comes down to the mark, so that more is read in time."""
+    pool, fakes = world.pool(5), _fakes(LOW + 20)
+    pool.put(fakes)
+    await eventually(lambda: world.in_flight == 5, "some are started")
+    assert world.lows == 0
+    _finish(fakes)
+    await _idle(pool)
+    assert (world.lows, world.done) == (1, LOW + 20)
 
 
 async def test_cutting_ends_everything(world: World) -> None:

@@ -1,0 +1,238 @@
+"""Who may take a place, who waits: endpoints are kept out of each other's way.
+
+Endpoints that answered lately are *proven* and run in one pool, all others in a second one of
+the same size. An endpoint that hangs is moved to the second as soon as that shows, so that it
+never holds a place that healthy ones need. After a longer silence it is a *suspect*, and
+suspects share a small part of the second pool. A delivery that finds its endpoint full, or no
+place in the second pool, gets a due time instead: waiting in Redis costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from engine.pipeline.pool import Pool
+from engine.policy.retry_schedule import round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from engine.pipeline.batch import Delivery
+    from engine.pipeline.pages import EndpointState
+    from engine.ports import Clock
+    from engine.settings import Settings
+
+QUEUED = 512
+"""Deliveries ready but not started at which no more batches are read: a few tens of ms."""
+_SLOW_S = 0.5
+_NEW_SLOW_S = 0.25
+"""A new endpoint has less time to show what it is: thousands may have to be found out about."""
+_SILENT_S = 2.0
+_SWEEP_S = 0.125
+_NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 500, 5_000
+_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 15_000, 300_000
+_NEW_IN_FLIGHT = 4
+_SUSPECT_IN_FLIGHT = 2
+_SUSPECT_SHARE = 8
+"""Suspects get an eighth of the second pool: each attempt at a silent endpoint costs a new
+connection and its timeout, five times what a delivery on a kept one does."""
+_ENDPOINT_QUEUE = 256
+
+
+class Places:
+    """The two pools, and the bounds of each endpoint.
+
+    ``start`` is asked to send a delivery whose turn has come, and asks back with `take`;
+    ``postpone`` writes a due time (ms) for one that has to wait; ``on_room`` is told when more
+    may be read.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        start: Callable[[Delivery], Awaitable[None] | None],
+        postpone: Callable[[Delivery, int], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._postpone = postpone
+        self._on_room = on_room
+        self._loop = asyncio.get_running_loop()
+        half = max(settings.in_flight // 2, 1)
+        self.proven = Pool(start, self._admits, half, QUEUED // 2, on_room)
+        self.others = Pool(start, self._admits, half, QUEUED // 2, on_room)
+        self._most_suspects = max(half // _SUSPECT_SHARE, 1)
+        self._bytes = 0
+        self._starved = False
+        # Suspects in the second pool; the sweep counts them anew.
+        self._suspects = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more batches may be read.
+
+        Not while unknown endpoints still have to show what they are, unless silent ones hold
+        most of the places: then what is proven alone decides.
+        """
+        queued = len(self.proven.queue)
+        if not self._stuck:
+            queued += max(len(self.others.queue) - self._suspects, 0)
+        return queued < QUEUED
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What is under way."""
+        return self.proven.tasks | self.others.tasks
+
+    def cancel(self) -> None:
+        """Cut everything in flight."""
+        self.proven.cancel()
+        self.others.cancel()
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Queue deliveries, each where its endpoint belongs, or let them wait."""
+        if self._sweeping is None:
+            self._suspects = 0
+            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
+        proven, others = [], []
+        for delivery in deliveries:
+            state = delivery.entry.state
+            if state.proven:
+                proven.append(delivery)
+            elif self._may_queue(state):
+                others.append(delivery)
+            else:
+                self._wait(delivery)
+        if proven:
+            self.proven.put(proven)
+        if others:
+            self.others.put(others)
+
+    def take(self, delivery: Delivery) -> bool:
+        """Count a delivery in flight if its endpoint has a place; if not, it waits somewhere."""
+        state = delivery.entry.state
+        if state.proven:
+            if state.in_flight >= self._settings.endpoint_in_flight:
+                self._wait_behind(delivery, state)
+                return False
+        elif state.in_flight >= (_SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT) or (
+            len(self.others.in_flight) >= self.others.maximum
+        ):
+            self._wait(delivery)
+            return False
+        state.in_flight += 1
+        self._bytes += delivery.batch.size
+        return True
+
+    def leave(self, delivery: Delivery) -> None:
+        """The exchange is over, whatever came of it."""
+        delivery.entry.state.in_flight -= 1
+        self._bytes -= delivery.batch.size
+
+    def pass_on(self, state: EndpointState) -> None:
+        """Let in whoever waits for the place that a delivery has left."""
+        if state.queue and state.in_flight < self._settings.endpoint_in_flight:
+            self._next_of(state)
+        if self._starved:
+            self._starved = False
+            self.proven.pump()
+            self.others.pump()
+
+    def succeeded(self, state: EndpointState) -> None:
+        """An endpoint that was not proven has answered well."""
+        self._suspects -= state.suspect
+        state.proven, state.suspect = True, False
+
+    def failed(self, state: EndpointState, took_ms: int) -> None:
+        """An attempt has failed: a quick refusal costs little, silence makes a suspect."""
+        state.proven, state.suspect = False, took_ms >= _SLOW_S * 1000
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether silence fills the second pool."""
+        return self.others.slow > self.others.maximum // 2
+
+    def _may_queue(self, state: EndpointState) -> bool:
+        """Whether an endpoint that is not proven may wait in the queue for a place."""
+        if state.suspect:
+            allowed = self._suspects < self._most_suspects
+            self._suspects += allowed
+            return allowed
+        return not self._stuck or len(self.others.queue) < QUEUED
+
+    def _admits(self, delivery: Delivery) -> bool:
+        """Whether a delivery's bytes fit into what may be in flight."""
+        if not self._bytes or self._bytes + delivery.batch.size <= self._settings.in_flight_bytes:
+            return True
+        self._starved = True
+        return False
+
+    def _wait_behind(self, delivery: Delivery, state: EndpointState) -> None:
+        """Queue at the endpoint itself as long as that is short."""
+        if state.queue is None:
+            state.queue = deque()
+        if len(state.queue) < _ENDPOINT_QUEUE:
+            state.queue.append(delivery)
+        else:
+            self._wait(delivery)
+
+    def _wait(self, delivery: Delivery) -> None:
+        """Postpone a delivery whose endpoint, or pool, has no place for it.
+
+        The wait grows with the message's age, so that a backlog for a silent endpoint costs
+        less and less until the endpoint is parked.
+        """
+        message, now_ms = delivery.batch.message, self._clock.now_ms()
+        age_ms = now_ms - message.created_ms if message else 0
+        if delivery.entry.state.suspect:
+            wait_ms = min(max(2 * age_ms, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
+        else:
+            wait_ms = min(max(age_ms // 4, _NEW_WAIT_MS), _LONGEST_NEW_WAIT_MS)
+        self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
+
+    def _next_of(self, state: EndpointState) -> None:
+        """Let the next delivery of a proven endpoint in; postpone all if it is none any more."""
+        queue = state.queue
+        if not queue:
+            return
+        if state.proven:
+            self.proven.queue.appendleft(queue.popleft())
+            self.proven.pump()
+            return
+        while queue:
+            self._wait(queue.popleft())
+
+    def _sweep(self) -> None:
+        """Move what has been silent for too long out of the healthy endpoints' way."""
+        self._sweeping = None
+        now = self._loop.time()
+        for delivery in list(self.proven.in_flight):
+            if delivery.started > now - _SLOW_S:
+                break
+            state = delivery.entry.state
+            state.proven = False
+            self.proven.mark_slow(delivery)
+            self.proven.move(delivery, self.others)
+            if state.queue:
+                self._next_of(state)
+        self._suspects = sum(delivery.entry.state.suspect for delivery in self.others.queue)
+        for delivery in self.others.in_flight:
+            state = delivery.entry.state
+            if delivery.started <= now - _NEW_SLOW_S:
+                self.others.mark_slow(delivery)
+                state.suspect = state.suspect or delivery.started <= now - _SILENT_S
+            self._suspects += state.suspect
+        self.proven.pump()
+        self.others.pump()
+        if self.others.active >= self.others.maximum:
+            queue, self.others.queue = self.others.queue, deque()
+            for delivery in queue:
+                self._wait(delivery)
+        self._on_room()
+        if self.proven.active or self.others.active:
+            self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
