@@ -91,9 +91,7 @@ class ApiClient:
     async def _ask(self, method: str, path: str, body: bytes = b"") -> dict[str, object]:
         url = URL(self._credentials.endpoint + path, encoded=True)
         headers = signed_headers(self._credentials, method, str(url), body, now=datetime.now(UTC))
-        async with self._session.request(
-            method, url, data=body or None, headers=headers
-        ) as answer:
+        async with self._session.request(method, url, data=body or None, headers=headers) as answer:
             text = await answer.text()
             if answer.status >= 300:
                 raise ApiError(f"{method} {path}: {answer.status} {text}")

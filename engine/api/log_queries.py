@@ -112,7 +112,6 @@ ROUTES: Final = (
         query,
         body=ListLogs,
         answer=LogList,
-        errors=("APIGW.0201",),
         action="lts:logs:list",
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -261,10 +260,8 @@ def _listed(items: Iterable[Series], total: int, *, more: bool) -> dict[str, Any
     }
 
 
-_metrics = partial(Route, errors=("APIGW.0201",))
-
 ROUTES: Final = (
-    _metrics(
+    Route(
         "ListMetrics",
         "GET",
         f"{_BASE}/metrics",
@@ -273,7 +270,7 @@ ROUTES: Final = (
         answer=SeriesList,
         action="ces:metrics:list",
     ),
-    _metrics(
+    Route(
         "ShowMetricData",
         "GET",
         f"{_BASE}/metric-data",
@@ -282,7 +279,7 @@ ROUTES: Final = (
         answer=MetricData,
         action="ces:metricData:list",
     ),
-    _metrics(
+    Route(
         "BatchListMetricData",
         "POST",
         f"{_BASE}/batch-query-metric-data",

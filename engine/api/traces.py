@@ -202,7 +202,6 @@ ROUTES: Final = (
         list_all,
         query=ListTraces,
         answer=TraceList,
-        errors=("APIGW.0201",),
         action="cts:trace:list",
     ),
 )

@@ -95,7 +95,12 @@ class Metrics:
         count = (skipped + limit) // len(metrics) + 1
         total, ids = await self._records.ids(project_id, first, count, newest_first=newest_first)
         topics = await self._records.read_many(ids)
-        found = [Series(metric, one.id) for one in topics if one for metric in metrics][skipped:]
+        found = [
+            Series(metric, one.id)
+            for place, one in enumerate(topics)
+            if one is not None
+            for metric in (metrics if place else metrics[skipped:])
+        ]
         more = len(found) > limit or first + count < total
         return SeriesPage(tuple(found[:limit]), total * len(metrics), more=more)
 
@@ -106,8 +111,9 @@ class Metrics:
         now_ms = self._clock.now_ms()
         # What has not happened yet has no points; the bucket of now has.
         until_ms = min(span.end_ms, now_ms + 1)
-        topics = {topic_id for name, topic_id in asked if name in METRICS}
-        known = {one for one in topics if await self._topic(project_id, one) is not None}
+        ids = {one for name, one in asked if name in METRICS and _TOPIC_ID.fullmatch(one)}
+        topics = await self._records.read_many(sorted(ids))
+        known = [one.id for one in topics if one is not None and one.project_id == project_id]
         begins = window(
             span.period_s,
             span.start_ms,

@@ -102,8 +102,8 @@ def test_traces_are_listed(sdk: SmnClient, credentials: dict[str, str]) -> None:
 
 def test_a_bad_trace_query_has_its_code(credentials: dict[str, str]) -> None:
     """The client's exception carries code and request id."""
+    request = cts.ListTracesRequest(trace_type="system", limit=201)
     with pytest.raises(ClientRequestException) as caught:
-        request = cts.ListTracesRequest(trace_type="system", limit=201)
         _client(cts.CtsClient, credentials).list_traces(request)
     assert (caught.value.status_code, caught.value.error_code) == (400, "APIGW.0201")
     assert caught.value.request_id
@@ -205,9 +205,7 @@ def test_the_delivery_log_is_read(delivered: Any, credentials: dict[str, str]) -
     )
     assert (counted.count, counted.is_query_complete) == (2, True)
     assert counted.logs[0].line_num == message.line_num
-    further = _query(
-        delivered, is_desc=True, line_num=message.line_num, search_type="forwards"
-    )
+    further = _query(delivered, is_desc=True, line_num=message.line_num, search_type="forwards")
     assert [one.line_num for one in client.list_logs(further).logs] == [invitation.line_num]
 
 

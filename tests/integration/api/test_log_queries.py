@@ -77,13 +77,10 @@ async def test_only_bound_topics_are_shown(world: World) -> None:
 @pytest.fixture
 async def lines(world: World, topic: str) -> list[str]:
     """The endpoints of nine lines in the order of the log, over two topics and shards."""
-    other = next(
-        found.urn
-        for number in range(20)
-        if (found := await world.engine.create_topic(f"other{number}"))
-        and world.engine.keys.shard_of_topic(found.id)
-        != world.engine.keys.shard_of_topic((await world.engine.topics.get(topic)).id)
-    )
+    keys = world.engine.keys
+    shard = keys.shard_of_topic((await world.engine.topics.get(topic)).id)
+    made = [await world.engine.create_topic(f"other{number}") for number in range(20)]
+    other = next(one.urn for one in made if keys.shard_of_topic(one.id) != shard)
     await _bind(world, topic)
     await _bind(world, other)
     for number in range(3):
