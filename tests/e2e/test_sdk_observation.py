@@ -171,11 +171,12 @@ def test_bad_metric_queries_have_their_codes(credentials: dict[str, str]) -> Non
     body = ces.BatchListMetricDataRequestBody(
         metrics=[], period="300", filter="sum", _from=1_764_000_000_000, to=1_764_000_300_000
     )
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: client.show_metric_data(bad),
         lambda: client.list_metrics(ces.ListMetricsRequest(limit=1001)),
         lambda: client.batch_list_metric_data(ces.BatchListMetricDataRequest(body=body)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ClientRequestException) as caught:
             call()
         assert (caught.value.status_code, caught.value.error_code) == (400, "APIGW.0201")
