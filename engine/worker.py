@@ -195,6 +195,7 @@ class Worker:
             self._open_by_protocol[batch.protocol] += 1
             self._dispatcher.begin(batch)
         self._check_room()
+        await shard.intake.plan({entry.protocol for entry in taken})
 
     def _touch(self, batch: Batch) -> None:
         self._shards[batch.shard].settler.touch(batch)

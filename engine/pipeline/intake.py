@@ -21,10 +21,10 @@ from engine.store import messages
 from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.messages import Reference
-from engine.store.scripts import Script, script
+from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from engine.models import Message
     from engine.pipeline.pages import Page, Pages
@@ -41,9 +41,6 @@ _GROUPS = script(__file__, "groups")
 _CLAIM_AT_ONCE = 8
 _CONTENTS = 32
 _CONTENT_BYTES = 4 * 1024**2
-
-
-Call = tuple[Script, "Sequence[str]", "Sequence[str | bytes | int]"]
 
 
 class _Rendered(NamedTuple):
@@ -120,12 +117,7 @@ class Intake:
                 "1" if content else "0",
             )
         asked = asyncio.get_running_loop().time()
-        calls: list[Call] = [(_LOAD, keys, args)]
-        calls += [plan_call(self._keys, self._shard, p) for p in {e.protocol for e, _ in read}]
-        loaded, *planned = await self._store.run_many(calls)
-        for reply in (loaded, *planned):
-            if isinstance(reply, StoreError):
-                raise reply
+        loaded = await self._store.run(_LOAD, keys, args)
         if len(read) < len(taken):
             await self._discard([entry for entry in taken if not self._reference(entry)])
         return [
@@ -135,6 +127,14 @@ class Intake:
             )
             if reply != 0
         ]
+
+    async def plan(self, protocols: Iterable[str]) -> None:
+        """Fill these lanes from their backlogs: batches that were taken have made room.
+
+        Apart from `load`, which only reads and so never waits for the disk.
+        """
+        for protocol in protocols:
+            await self._store.run(*plan_call(self._keys, self._shard, protocol))
 
     async def refresh(self, batches: Sequence[Batch]) -> None:
         """Read again the pages that have changed since the batches were loaded."""
