@@ -16,7 +16,16 @@ def test_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = {line.split()[0] for line in lines}
-    assert names == {"idle", "latency", "commands", "cpu", "speed", "memory", "isolation", "listing"}
+    assert names == {
+        "idle",
+        "latency",
+        "commands",
+        "cpu",
+        "speed",
+        "memory",
+        "isolation",
+        "listing",
+    }
 
 
 def test_unknown_suite_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
