@@ -79,10 +79,11 @@ class Recorder:
 
 
 def _actor(caller: Caller) -> Actor:
+    account = caller.account
     return Actor(
-        user_id=caller.user_id,
-        user_name=caller.user_name,
-        domain_id=caller.domain_id,
-        domain_name=caller.domain_name,
-        access_key=caller.access_key,
+        user_id=account.user_id,
+        user_name=account.user_name,
+        domain_id=account.domain_id,
+        domain_name=account.domain_name,
+        access_key="" if caller.token is not None else account.access_key,
     )

@@ -29,31 +29,6 @@ class Caller:
             return ""
         return self.account.project_id
 
-    @property
-    def user_id(self) -> str:
-        """The user's id."""
-        return self.account.user_id
-
-    @property
-    def user_name(self) -> str:
-        """The user's name."""
-        return self.account.user_name
-
-    @property
-    def domain_id(self) -> str:
-        """The account's id."""
-        return self.account.domain_id
-
-    @property
-    def domain_name(self) -> str:
-        """The account's name."""
-        return self.account.domain_name
-
-    @property
-    def access_key(self) -> str:
-        """The key of a signed request, empty for a token's."""
-        return "" if self.token is not None else self.account.access_key
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
