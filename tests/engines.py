@@ -187,13 +187,14 @@ class Hands:
             *("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", 100, "STREAMS", lane, ">"),
             key=lane,
         )
-        return await self.intake.load(
+        batches, _ = await self.intake.load(
             [
                 Taken(protocol, entry_id, fields[1])
                 for _, entries in reply or ()
                 for entry_id, fields in entries
             ]
         )
+        return batches
 
     async def claim(self, protocol: str = "http") -> list[Batch]:
         """Take over what has passed its lease, once there is something."""
@@ -202,7 +203,8 @@ class Hands:
             "a lease passes",
             self._engine.settings.lease_seconds + 5,
         )
-        return await self.intake.load(taken)
+        batches, _ = await self.intake.load(taken)
+        return batches
 
     async def write(self, flush: Flush) -> bool:
         """Run the settle script once for one flush; whether the batch was still held."""

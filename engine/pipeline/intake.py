@@ -91,12 +91,15 @@ class Intake:
         )
         return [Taken(protocols[lane - 1], entry_id, member) for lane, entry_id, member in taken]
 
-    async def load(self, taken: Sequence[Taken]) -> list[Batch]:
-        """Batches ready to run; those that went to another by now are left out."""
+    async def load(self, taken: Sequence[Taken]) -> tuple[list[Batch], set[str]]:
+        """Batches ready to run, and the protocols whose lanes have a backlog (see `plan`).
+
+        Batches that went to another by now are left out.
+        """
         read = [(entry, reference) for entry in taken if (reference := self._reference(entry))]
         if not read:
             await self._discard(taken)
-            return []
+            return [], set()
         # Pinned: what the script is told to be known must not leave the caches meanwhile.
         pages = self._pages.pin((ref.topic_id, e.protocol, ref.page) for e, ref in read)
         contents = [self._contents.get((ref.message_id, e.protocol)) for e, ref in read]
@@ -109,6 +112,7 @@ class Intake:
                 self._keys.message(ref.topic_id, ref.message_id),
                 self._keys.ledger(ref.topic_id, ref.message_id),
                 self._keys.page(ref.topic_id, entry.protocol, ref.page),
+                self._keys.inbox(self._shard, entry.protocol),
             )
             args += (
                 entry.entry_id,
@@ -120,13 +124,16 @@ class Intake:
         loaded = await self._store.run(_LOAD, keys, args)
         if len(read) < len(taken):
             await self._discard([entry for entry in taken if not self._reference(entry)])
+        backlogged = {
+            entry.protocol for (entry, _), reply in zip(read, loaded, strict=True) if reply[0]
+        }
         return [
-            self._open(entry, ref, reply, asked, page, content)
+            self._open(entry, ref, reply[1:], asked, page, content)
             for (entry, ref), reply, page, content in zip(
                 read, loaded, pages, contents, strict=True
             )
-            if reply != 0
-        ]
+            if len(reply) > 1
+        ], backlogged
 
     async def plan(self, protocols: Iterable[str]) -> None:
         """Fill these lanes from their backlogs: batches that were taken have made room.

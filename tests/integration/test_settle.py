@@ -183,7 +183,7 @@ async def test_what_was_claimed_meanwhile_is_not_loaded(world: World) -> None:
     while not taken:
         taken = await stalled.intake.claim(["http"])
     await world.hands("b").claim()
-    assert await stalled.intake.load(taken) == []
+    assert await stalled.intake.load(taken) == ([], set())
 
 
 async def test_one_call_settles_many_and_fences_each(engine: Engine, receiver: Receiver) -> None:

@@ -31,13 +31,15 @@ def acknowledge_first() -> None:
     settle._SETTLE = _script(text.replace(_FENCE, ""))
     load = intake.Intake.load
 
-    async def load_and_forget(self: intake.Intake, taken: Sequence[Taken]) -> list[Batch]:
-        batches = await load(self, taken)
+    async def load_and_forget(
+        self: intake.Intake, taken: Sequence[Taken]
+    ) -> tuple[list[Batch], set[str]]:
+        batches, backlogged = await load(self, taken)
         for batch in batches:
             lane = self._keys.lane(self._shard, batch.protocol)
             await self._store.call("XACK", lane, GROUP, batch.entry_id)
             await self._store.call("XDEL", lane, batch.entry_id)
-        return batches
+        return batches, backlogged
 
     intake.Intake.load = load_and_forget  # type: ignore[method-assign]
 

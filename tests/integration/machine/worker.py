@@ -147,7 +147,8 @@ class SlowWorker:
         """Load batches and decide what is due."""
         if not taken:
             return
-        for batch in await self.intake.load(taken):
+        batches, _ = await self.intake.load(taken)
+        for batch in batches:
             self.batches[batch] = None
             self.dispatcher.begin(batch)
         await self.calm()
