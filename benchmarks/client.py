@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
+from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,8 @@ class ApiClient:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._base = f"/v2/{credentials.project_id}/notifications/topics"
+        self._project = f"/v2/{credentials.project_id}/notifications"
+        self._base = f"{self._project}/topics"
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=30), cookie_jar=aiohttp.DummyCookieJar()
         )
@@ -69,14 +71,30 @@ class ApiClient:
         answer = await self._post(path, {"subject": subject, "message": message})
         return str(answer["message_id"])
 
+    async def create_template(self, name: str) -> None:
+        """Create a message template."""
+        fields = {"message_template_name": name, "protocol": "default", "content": "{x}"}
+        await self._post(f"{self._project}/message_template", fields)
+
+    async def delete_topic(self, topic_urn: str) -> None:
+        """Delete a topic with all its subscriptions."""
+        await self._ask("DELETE", f"{self._base}/{quote(topic_urn, safe='')}")
+
+    async def get(self, path: str, **query: int) -> dict[str, object]:
+        """What is at a path below the project's."""
+        asked = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
+        return await self._ask("GET", f"{self._project}/{path}?{asked}")
+
     async def _post(self, path: str, fields: Mapping[str, object]) -> dict[str, object]:
-        body = json.dumps(fields).encode()
-        url = self._credentials.endpoint + path
-        headers = signed_headers(self._credentials, "POST", url, body, now=datetime.now(UTC))
-        async with self._session.post(url, data=body, headers=headers) as answer:
+        return await self._ask("POST", path, json.dumps(fields).encode())
+
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> dict[str, object]:
+        url = URL(self._credentials.endpoint + path, encoded=True)
+        headers = signed_headers(self._credentials, method, str(url), body, now=datetime.now(UTC))
+        async with self._session.request(method, url, data=body or None, headers=headers) as answer:
             text = await answer.text()
             if answer.status >= 300:
-                raise ApiError(f"POST {path}: {answer.status} {text}")
+                raise ApiError(f"{method} {path}: {answer.status} {text}")
             found: dict[str, object] = json.loads(text)
             return found
 
@@ -84,7 +102,7 @@ class ApiClient:
 def signed_headers(
     credentials: Credentials, method: str, url: str, body: bytes, *, now: datetime
 ) -> dict[str, str]:
-    """The headers of a signed request; ``url`` has no query."""
+    """The headers of a signed request; a query must be sorted and without what needs escaping."""
     parts = urlsplit(url)
     headers = {
         "content-type": _JSON,
@@ -98,7 +116,7 @@ def signed_headers(
         [
             method,
             path if path.endswith("/") else path + "/",
-            "",
+            parts.query,
             *(f"{name}:{headers[name]}" for name in sorted(headers)),
             "",
             names,

@@ -303,6 +303,43 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who called; ``access_key`` is empty unless the request was signed with one."""
+
+    user_id: str
+    user_name: str
+    domain_id: str
+    domain_name: str
+    access_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One recorded call of the API (SMN "Key Operations Supported by CTS").
+
+    ``request`` and ``response`` are JSON without secrets, bounded in size, or empty. ``id`` and
+    ``recorded_ms`` are known once it is kept.
+    """
+
+    trace_name: str
+    resource_type: str
+    operation: str
+    project_id: str
+    request_id: str
+    at_ms: int
+    code: int
+    read_only: bool
+    source_ip: str
+    actor: Actor
+    resource_id: str = ""
+    resource_name: str = ""
+    request: str = ""
+    response: str = ""
+    id: str = ""
+    recorded_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A delivery that ended undelivered and can be redriven."""
 

@@ -166,6 +166,8 @@ class Settings(BaseSettings):
     log_seconds: int = Field(7 * 86_400, ge=1, description="age at which log lines go")
     log_bytes: int = Field(256 * 1024**2, ge=1024, description="bytes of delivery log kept")
     counter_seconds: int = Field(31 * 86_400, ge=300, description="age at which counters go")
+    audit_seconds: int = Field(7 * 86_400, ge=60, description="age at which audit records go")
+    audit_entries: int = Field(20_000, ge=100, description="audit records kept per project")
     outbox_entries: int = Field(10_000, ge=1, description="entries kept in the outbox")
 
     # Tests only: `stage:point` at which a process kills itself (see CONTRIBUTING.md)

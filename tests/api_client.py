@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -317,6 +318,8 @@ class FakeEngine:
     def __post_init__(self) -> None:
         self.store = FakeStore(self.clock)
         self.holding = asyncio.Event()
+        self.recorded: list[Any] = []
+        self.audit = SimpleNamespace(record=self.recorded.append, drain=AsyncMock())
         self.dataset = SimpleNamespace(
             region="region01",
             certificate_id=f"SMN_region01_{'c' * 32}.pem",

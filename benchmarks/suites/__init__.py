@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.suites import commands, cpu, idle, isolation, latency, memory, publish, speed
+from benchmarks.suites import (
+    commands,
+    cpu,
+    idle,
+    isolation,
+    latency,
+    listing,
+    memory,
+    publish,
+    speed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +25,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     "idle": idle,
     "latency": latency,
     "commands": commands,
+    "listing": listing,
     "cpu": cpu,
     "publish": publish,
     "speed": speed,

@@ -43,8 +43,9 @@ class Call:
 
     ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order.
     ``asked`` and ``body`` are the checked models of query and body, if the route has them.
-    ``origin`` is the public base URL for links. ``caller`` is None on public routes. ``client``
-    is the address that the request comes from, ``host`` what a trusted proxy says was asked.
+    ``origin`` is the public base URL for links. ``caller`` is None on public routes;
+    ``authentic`` says that it is proven, which takes until the body has been read. ``client`` is
+    the address that the request comes from, ``host`` what a trusted proxy says was asked.
     """
 
     services: Services
@@ -60,6 +61,7 @@ class Call:
     host: str | None = None
     client: str = ""
     caller: Caller | None = None
+    authentic: bool = False
     asked: Query | None = None
     body: Body | None = None
 

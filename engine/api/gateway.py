@@ -20,6 +20,7 @@ from engine.api.authorise import authorise, permit
 from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
+from engine.api.recorder import Recorder
 from engine.api.routes import Auth, Route, Router
 from engine.api.services import Services
 from engine.api.table import ROUTES
@@ -45,6 +46,7 @@ class Gateway:
     def __init__(self, engine: Engine, public_url: str = "", trusted_proxies: str = "") -> None:
         self.services = Services(engine)
         self._router = Router(ROUTES)
+        self._recorder = Recorder(engine)
         self._proxies = Proxies(trusted_proxies)
         self._public_url = public_url.rstrip("/")
 
@@ -69,14 +71,17 @@ class Gateway:
             response = self._refuse(failure, _shape(route, path), request_id, call)
         self._settle(request, response, failure)
         took_s = time.perf_counter() - started
+        if call is not None and call.route.trace is not None:
+            self._recorder.note(call, response, origin.client, took_s)
         # In the loop's next turn: the answer leaves at the end of this one.
         asyncio.get_running_loop().call_soon(
             _log, request, path, route, call, response, failure, origin, took_s
         )
         return response
 
-    def close(self) -> None:
-        """Release what the API holds of its own."""
+    async def close(self) -> None:
+        """Write what the audit still owes, and release what the API holds of its own."""
+        await self._recorder.close()
         self.services.passwords.close()
 
     def _origin(self, request: web.BaseRequest) -> Origin:
@@ -127,6 +132,7 @@ class Gateway:
         if claim is not None:
             claim.check(call.signed_request())
         if route.auth is Auth.CALLER:
+            call.authentic = True
             await authorise(call)
         if route.query is not None:
             call.asked = read_query(route.query, call.query)

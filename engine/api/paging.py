@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Final, Protocol, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from engine import times
 from engine.api.bodies import Code, Query
 from engine.models import Listing
 
@@ -94,6 +94,4 @@ async def listed(
     return Listing(tuple(found), matches)
 
 
-def iso(moment_ms: int) -> str:
-    """UTC to the second, as the contract writes all times."""
-    return f"{datetime.fromtimestamp(moment_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+iso: Final = times.iso

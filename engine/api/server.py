@@ -61,7 +61,7 @@ async def serve_api(
     finally:
         gateway.services.draining = True
         await runner.cleanup()
-        gateway.close()
+        await gateway.close()
 
 
 class _Connection(web.RequestHandler):

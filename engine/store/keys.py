@@ -39,6 +39,7 @@ a token or a lane entry does too.
     {iam}:changes           list    which of them changed last
     {p:PROJECT}:topics      zset    a project's topics by time of creation
     {p:PROJECT}:subs        zset    a project's subscriptions by time of creation
+    {p:PROJECT}:audit       stream  a project's recorded operations
     {p:PROJECT}:logtanks    set     topics of a project that have, or had, a logtank
     {p:PROJECT}:templates   hash    template id → what a list shows of it
     {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
@@ -141,6 +142,10 @@ class Keys:
     def project_subscriptions(self, project_id: str) -> str:
         """A project's subscriptions by creation."""
         return f"{self.prefix}{{p:{project_id}}}:subs"
+
+    def project_audit(self, project_id: str) -> str:
+        """A project's recorded operations."""
+        return f"{self.prefix}{{p:{project_id}}}:audit"
 
     def project_logtanks(self, project_id: str) -> str:
         """A project's topics among which are all that have a logtank."""

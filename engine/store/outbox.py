@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.store.streams import entries
+
 if TYPE_CHECKING:
     from engine.store.connection import Store
     from engine.store.keys import Keys
@@ -96,22 +98,13 @@ class StoreOutbox:
                 reply = await reader.call(
                     "XREAD", "COUNT", _CHUNK, "BLOCK", _BLOCK_MS, "STREAMS", self._key, after
                 )
-                for raw in _entries(reply):
+                for raw in entries(reply):
                     entry = _unpack(raw)
                     after = entry.id
                     if protocol in {None, entry.protocol}:
                         yield entry
         finally:
             await reader.close()
-
-
-def _entries(reply: Any) -> list[Any]:
-    """The entries of an XREAD of one stream: a list in RESP2, a map in RESP3, None if none."""
-    if not reply:
-        return []
-    if isinstance(reply, dict):
-        return next(iter(reply.values()))
-    return reply[0][1]  # type: ignore[no-any-return]
 
 
 def _unpack(raw: Any) -> OutboxEntry:

@@ -147,10 +147,28 @@ class TopicRecords:
             await self._store.call("ZREM", index, *missing, repeatable=True)
         return Listing(found, total - len(missing))
 
-    async def place(self, project_id: str, topic_id: str) -> int | None:
-        """Where a topic stands in the project's list; None if it is not in it."""
+    async def ids(
+        self, project_id: str, first: int, count: int, *, newest_first: bool
+    ) -> tuple[int, list[str]]:
+        """How many topics a project has, and the ids of some by creation."""
         index = self._keys.project_topics(project_id)
-        found = await self._store.call("ZREVRANK", index, topic_id, repeatable=True)
+        order = "ZREVRANGE" if newest_first else "ZRANGE"
+        total, members = await self._store.call_many(
+            [("ZCARD", index), (order, index, first, first + count - 1)],
+            key=index,
+            repeatable=True,
+        )
+        return total, [member.decode() for member in members]
+
+    async def place(
+        self, project_id: str, topic_id: str, *, newest_first: bool = True
+    ) -> int | None:
+        """Where a topic stands in the project's list; None if it is not in it."""
+        index, order = (
+            self._keys.project_topics(project_id),
+            "ZREVRANK" if newest_first else "ZRANK",
+        )
+        found = await self._store.call(order, index, topic_id, repeatable=True)
         return None if found is None else int(found)
 
     async def read_many(self, topic_ids: Sequence[str]) -> list[Topic | None]:

@@ -64,7 +64,7 @@ async def test_draining_is_told_to_whoever_is_still_connected(settings: Settings
                 assert answer.headers["Connection"] == "close"
         async with session.get(server.make_url("/readyz")) as answer:
             assert (answer.status, (await answer.json())["reason"]) == (503, "draining")
-    gateway.close()
+    await gateway.close()
 
 
 async def test_https_is_served(settings: Settings, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = {line.split()[0] for line in lines}
-    first = {"idle", "latency", "commands", "cpu", "publish"}
+    first = {"idle", "latency", "commands", "listing", "cpu", "publish"}
     assert names == first | {"speed", "memory", "isolation"}
 
 

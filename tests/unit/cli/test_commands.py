@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from engine.cli import app
 
-COMMANDS = ["serve", "api", "worker", "demo", "outbox", "version"]
+COMMANDS = ["serve", "api", "worker", "demo", "outbox", "audit", "logs", "version"]
 NESTED = ["list", "redrive", "drop"]
 IAM = {
     "domain": ["create", "list", "enable", "disable", "restrict", "suspend", "delete"],
@@ -67,6 +67,11 @@ def test_version_is_printed_for_people_and_programs() -> None:
         ["iam", "grant", "SMN FullAccess", "--user", "a", "--group", "b"],
         ["iam", "key", "create"],
         ["iam", "policy", "create", "mine", "/nonexistent/policy.json"],
+        ["audit", "--since", "yesterday"],
+        ["audit", "--rating", "good"],
+        ["logs"],
+        ["logs", "orders", "--since", "yesterday"],
+        ["logs", "orders", "--status", "good"],
     ],
     ids=" ".join,
 )
@@ -89,6 +94,8 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
         (["outbox"], {}, "No service runs on"),
         (["dead", "list"], {}, "No service runs on"),
         (["iam", "user", "list"], {}, "No service runs on"),
+        (["audit"], {}, "No service runs on"),
+        (["logs", "orders"], {}, "No service runs on"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

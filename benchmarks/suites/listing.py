@@ -1,0 +1,176 @@
+"""Any page of any list: 3,000 topics, 12,000 subscriptions, 100 templates, every offset alike.
+
+Through the API, one request at a time. The commands that a page takes are counted with MONITOR
+in requests of their own, since it slows the database. At the end the largest topic is deleted:
+the answer must not wait for its 10,000 subscriptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from benchmarks.chart import Bar, Bars, Goal
+from benchmarks.client import ApiClient
+from benchmarks.monitor import Counts, monitor
+from benchmarks.report import Result, at_most
+from benchmarks.service import library, service, subscribe
+from benchmarks.stats import percentile
+
+if TYPE_CHECKING:
+    from benchmarks.bench import Bench
+
+P99_MS: Final = 20.0
+DELETE_MS: Final = 100.0
+SPREAD: Final = 2.0
+"""Commands by which pages of a list may differ: a timer's may be counted with one of them."""
+_PAGE: Final = 100
+_COUNTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list: its path below the project's, the answer's member, how many there are."""
+
+    name: str
+    path: str
+    member: str
+    total: int
+
+    def offsets(self) -> dict[str, int]:
+        """Full pages at both ends and between, and one beyond the end."""
+        last = max(0, self.total - _PAGE)
+        return {"first": 0, "middle": last // 2, "last": last, "beyond": self.total + 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one offset of one list took."""
+
+    listed: str
+    where: str
+    offset: int
+    took_ms: list[float]
+    commands: float
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        return f"{self.listed}, {self.where} ({self.offset:,})"
+
+
+async def run(bench: Bench) -> Result:
+    """Measure; about a minute and a half."""
+    topics, large, small, templates = bench.size((3000, 10_000, 2000, 100), (250, 600, 200, 100))
+    rounds = bench.size(300, 10)
+    async with (
+        service(bench.room("service")) as serving,
+        ApiClient(serving.credentials) as client,
+    ):
+        bench.say(f"{topics:,} topics, {large + small:,} subscriptions, {templates} templates")
+        async with library(bench.scratch / "service", serving.redis_url) as engine:
+            project = serving.credentials.project_id
+            urns = [
+                (await engine.create_topic(f"listing-{number}", project_id=project)).urn
+                for number in range(topics)
+            ]
+            for urn, count in ((urns[0], large), (urns[1], small)):
+                urls = (f"http://127.0.0.1:9/{number}" for number in range(count))
+                await subscribe(engine, urn, urls)
+        for number in range(templates):
+            await client.create_template(f"template-{number}")
+        lists = (
+            Listed("topics", "topics", "topics", topics),
+            Listed(
+                "a topic's subscriptions",
+                f"topics/{quote(urns[0], safe='')}/subscriptions",
+                "subscriptions",
+                large,
+            ),
+            Listed("all subscriptions", "subscriptions", "subscriptions", large + small),
+            Listed("templates", "message_template", "message_templates", templates),
+        )
+        turns = [
+            await _turn(client, serving.redis_url, listed, where, offset, rounds)
+            for listed in lists
+            for where, offset in listed.offsets().items()
+        ]
+        begun = time.monotonic()
+        await client.delete_topic(urns[0])
+        deleted_ms = (time.monotonic() - begun) * 1000
+    return _result(turns, deleted_ms, f"{topics:,} topics, {large + small:,} subscriptions")
+
+
+async def _turn(
+    client: ApiClient, url: str, listed: Listed, where: str, offset: int, rounds: int
+) -> Turn:
+    async def ask() -> float:
+        begun = time.monotonic()
+        answer = await client.get(listed.path, offset=offset, limit=_PAGE)
+        took_ms = (time.monotonic() - begun) * 1000
+        items = answer[listed.member]
+        if not isinstance(items, list) or len(items) != min(_PAGE, max(0, listed.total - offset)):
+            raise RuntimeError(f"{listed.path} at {offset} is not the page that it should be")
+        return took_ms
+
+    await ask()
+    took_ms = [await ask() for _ in range(rounds)]
+    async with monitor(url) as counts:
+        await ask()
+        await _still(counts)
+        counts.reset()
+        for _ in range(_COUNTED):
+            await ask()
+        await _still(counts)
+        commands = counts.sent.total() / _COUNTED
+    return Turn(listed.name, where, offset, took_ms, commands)
+
+
+async def _still(counts: Counts) -> None:
+    """Wait until what was sent has also been seen."""
+    seen = -1
+    while seen != counts.sent.total():
+        seen = counts.sent.total()
+        await asyncio.sleep(0.05)
+
+
+def _result(turns: list[Turn], deleted_ms: float, world: str) -> Result:
+    p99 = {turn.label: percentile(turn.took_ms, 0.99) for turn in turns}
+    full = [turn for turn in turns if turn.where != "beyond"]
+    spreads = {
+        name: max(part) - min(part)
+        for name in {turn.listed for turn in full}
+        if (part := [turn.commands for turn in full if turn.listed == name])
+    }
+    return Result(
+        suite="listing",
+        title="A page of a list, at every offset",
+        subtitle=f"{world}; {_PAGE} items a page, through the API, one request at a time",
+        checks=(
+            at_most("p99 of the slowest page", max(p99.values()), "ms", P99_MS),
+            at_most("commands, by offset", max(spreads.values()), "more", SPREAD),
+            at_most("deleting the largest topic", deleted_ms, "ms", DELETE_MS),
+        ),
+        facts={
+            "p99_ms": {label: round(value, 2) for label, value in p99.items()},
+            "p50_ms": {turn.label: round(percentile(turn.took_ms, 0.5), 2) for turn in turns},
+            "commands": {turn.label: round(turn.commands, 2) for turn in turns},
+        },
+        samples={turn.label: [round(each, 3) for each in turn.took_ms] for turn in turns},
+        panels=(
+            Bars(
+                "The slowest of a hundred",
+                "ms, p99",
+                tuple(Bar(turn.label, p99[turn.label]) for turn in turns),
+                Goal(P99_MS, f"goal ≤ {P99_MS:.0f} ms"),
+            ),
+            Bars(
+                "Sent to the database",
+                "commands a page",
+                tuple(Bar(turn.label, turn.commands, colour=1) for turn in turns),
+            ),
+        ),
+    )
