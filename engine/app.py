@@ -92,11 +92,6 @@ class Engine(Parts):
             await adapter.close()
         await self._transport.close()
 
-    def set_public_url(self, url: str) -> None:
-        """Use another base for links from now on: a server on port 0 learns it late."""
-        self.links.set_base_url(url)
-        self.signer.set_base_url(url)
-
     # Topics, subscriptions, messages
 
     async def create_topic(self, name: str, *, project_id: str | None = None) -> Topic:

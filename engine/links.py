@@ -38,17 +38,12 @@ class LinkMaker:
     """Makes and checks links; an implementation of the ``Links`` port.
 
     URNs stand in a query as they are: they have no character that means anything there.
-    ``base_url`` is the public origin without a trailing slash and may change while running:
-    a server on port 0 learns it late.
+    ``base_url`` is the public origin.
     """
 
     def __init__(self, vault: Vault, base_url: str, region: str) -> None:
         self._vault = vault
         self._region = region
-        self.base_url = base_url.rstrip("/")
-
-    def set_base_url(self, base_url: str) -> None:
-        """Use another origin for the links made from now on."""
         self.base_url = base_url.rstrip("/")
 
     def unsubscribe(self, subscription: Subscription) -> str:

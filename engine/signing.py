@@ -76,7 +76,7 @@ def make_certificate(region: str) -> tuple[bytes, bytes, str]:
 class CertificateSigner:
     """Signs with the data set's key; an implementation of the ``Signer`` port.
 
-    ``base_url`` is the public origin without a trailing slash and may change while running.
+    ``base_url`` is the public origin.
     """
 
     def __init__(
@@ -91,10 +91,6 @@ class CertificateSigner:
         self._key = key
         self.certificate_pem: Final = certificate_pem
         self.certificate_id: Final = certificate_id
-        self.base_url = base_url.rstrip("/")
-
-    def set_base_url(self, base_url: str) -> None:
-        """Use another origin for `certificate_url` from now on."""
         self.base_url = base_url.rstrip("/")
 
     @property

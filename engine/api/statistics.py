@@ -23,7 +23,7 @@ def _hour(value: object) -> int:
     return moment_ms
 
 
-Hour = Annotated[int, BeforeValidator(_hour)]
+Hour = Annotated[int, BeforeValidator(_hour, json_schema_input_type=str)]
 """A query parameter that is a time on the hour."""
 
 

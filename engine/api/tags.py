@@ -77,7 +77,8 @@ def _number(value: object) -> object:
 
 
 def _shown(least: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": ["string", "integer", "null"], "minimum": least})
+    number = {"type": "integer", "minimum": least}
+    return WithJsonSchema({"anyOf": [number, {"type": "string"}, {"type": "null"}]})
 
 
 _Conditions = Annotated[list[Condition] | None, Field(max_length=_MOST)]

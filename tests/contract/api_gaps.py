@@ -5,67 +5,15 @@
 
 from typing import Final
 
-NOT_SERVED: Final[set[str]] = {
-    "AddSubscriptionFromSubscriptionUser",
-    "BatchCreateOrDeleteResourceTags",
-    "BatchCreateSubscriptionsFilterPolices",
-    "BatchDeleteSubscriptions",
-    "BatchDeleteSubscriptionsByTopic",
-    "BatchDeleteSubscriptionsFilterPolices",
-    "BatchUpdateSubscriptionsFilterPolices",
-    "CreateLogtank",
-    "CreateNotifyPolicy",
-    "CreateResourceTag",
-    "CreateSubscriptionUser",
-    "DeleteLogtank",
-    "DeleteNotifyPolicy",
-    "DeleteResourceTag",
-    "DeleteSubscriptionUser",
-    "DeleteTopicAttributeByName",
-    "DeleteTopicAttributes",
-    "ListCloudService",
-    "ListCloudServices",
-    "ListLogtank",
-    "ListProjectTags",
-    "ListProtocols",
-    "ListResourceInstances",
-    "ListResourceTags",
-    "ListSubscriptionUser",
-    "ListTopicAttributes",
-    "ListTopicMessageStatistics",
-    "ListTopicsWithAssociatedResources",
-    "ShowNotifyPolicy",
-    "UpdateLogtank",
-    "UpdateNotifyPolicy",
-    "UpdateSubscription",
-    "UpdateSubscriptionUser",
-    "UpdateTopicAttribute",
-}
+NOT_SERVED: Final[set[str]] = set()
 """Operations without a row in the route table."""
 
 NOT_DECLARED: Final[dict[str, set[str]]] = {
-    "AddSubscription": {
-        "body.subscriptions.endpoint",
-        "body.subscriptions.extension",
-        "body.subscriptions.extension.app_key",
-        "body.subscriptions.extension.app_secret",
-        "body.subscriptions.extension.client_id",
-        "body.subscriptions.extension.client_secret",
-        "body.subscriptions.extension.header",
-        "body.subscriptions.extension.keyword",
-        "body.subscriptions.extension.robot_code",
-        "body.subscriptions.extension.sign_secret",
-        "body.subscriptions.extension.verification_code_enabled",
-        "body.subscriptions.protocol",
-        "body.subscriptions.remark",
-    },
-    "ListSubscriptions": {
-        "answer.subscriptions.filter_polices.name",
-        "answer.subscriptions.filter_polices.string_equals",
-    },
-    "ListSubscriptionsByTopic": {
-        "answer.subscriptions.filter_polices.name",
-        "answer.subscriptions.filter_polices.string_equals",
+    "ListSubscriptionUser": {
+        "answer.subscription_users.dingding.sign_secret",
+        "answer.subscription_users.feishu.sign_secret",
+        "answer.subscription_users.http.header",
+        "answer.subscription_users.https.header",
     },
 }
 """Fields of requests and answers that no model shows, by operation."""
@@ -77,19 +25,14 @@ NOT_ANSWERED: Final[dict[str, set[str]]] = {
     "ListApplications": {
         "applications.apple_certificate_expiration_date",
     },
-    "ListSubscriptions": {
-        "subscriptions.filter_polices.name",
-        "subscriptions.filter_polices.string_equals",
-    },
-    "ListSubscriptionsByTopic": {
-        "subscriptions.filter_polices.name",
-        "subscriptions.filter_polices.string_equals",
+    "ListSubscriptionUser": {
+        "subscription_users.dingding.sign_secret",
+        "subscription_users.feishu.sign_secret",
+        "subscription_users.http.header",
+        "subscription_users.https.header",
     },
 }
 """Fields of answers that no request of the table brings about, by operation."""
 
-NOT_YET: Final[set[str]] = {
-    "AddSubscription 201 {'subscriptions': [{'protocol': 'http', 'endpoint'",
-    "ListTopics 400 SMN.0003 fuzzy_display_name=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-}
+NOT_YET: Final[set[str]] = set()
 """Requests of the table that are answered differently."""

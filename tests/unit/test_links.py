@@ -121,9 +121,3 @@ def test_wrong_sig_is_refused(links: LinkMaker, sig: str) -> None:
 def test_sig_belongs_to_one_subscription(links: LinkMaker) -> None:
     """The signature of one's own link does not cancel another's subscription."""
     assert not links.check_sig(SUBSCRIPTION.urn[:-1] + "0", links.sig(SUBSCRIPTION.urn))
-
-
-def test_base_url_may_be_learnt_late(links: LinkMaker) -> None:
-    """A server on port 0 knows its address only when it listens."""
-    links.set_base_url("http://127.0.0.1:4711/")
-    assert links.unsubscribe(SUBSCRIPTION).startswith("http://127.0.0.1:4711/smn/")
