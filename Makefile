@@ -18,7 +18,7 @@ demo: .venv/run.stamp ## see one publish reach a few hundred subscribers
 	$(BIN)/tocsin demo
 
 test: .venv/dev.stamp ## make the environment and run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile
 
 test-all: .venv/dev.stamp ## the long tests too
 	$(BIN)/python -m pytest
