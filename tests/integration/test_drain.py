@@ -47,7 +47,7 @@ async def test_nothing_is_lost_when_a_worker_is_cut(
             engine.settings = usual.model_copy(update={"max_claims": 0})
         engine.adapters["sms"] = adapter
         topic = await engine.create_topic("cut")
-        await engine.subscribe(topic.urn, "sms", "1", confirmed=True)
+        await engine.subscribe(topic.urn, "sms", "+8613600000001", confirmed=True)
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, hang)
             async with working(engine, "w-1"):
