@@ -141,6 +141,7 @@ class Whole:
 
     async def _kill_child(self, kind: str, child: str) -> None:
         service = self._running()
+        await until(lambda: bool(service.pids(child)), f"{child} is started")
         pid = service.pids(child)[-1]
         self._mine.add(pid)
         self.kills.append(Kill(kind, time.monotonic(), "order"))
