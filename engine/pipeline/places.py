@@ -32,7 +32,7 @@ _NEW_SLOW_S = 0.25
 _SILENT_S = 2.0
 _SWEEP_S = 0.125
 _NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 500, 5_000
-_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 15_000, 300_000
+_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 10_000, 60_000
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
 _SUSPECT_SHARE = 8
@@ -190,7 +190,7 @@ class Places:
         message, now_ms = delivery.batch.message, self._clock.now_ms()
         age_ms = now_ms - message.created_ms if message else 0
         if delivery.entry.state.suspect:
-            wait_ms = min(max(2 * age_ms, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
+            wait_ms = min(max(age_ms, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
         else:
             wait_ms = min(max(age_ms // 4, _NEW_WAIT_MS), _LONGEST_NEW_WAIT_MS)
         self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))

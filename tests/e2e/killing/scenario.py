@@ -188,7 +188,7 @@ async def _calm(engine: Engine, receiver: Receiver) -> None:
     deadline = time.monotonic() + _CALM_S
     before, since, moved = -1, 0.0, time.monotonic()
     while time.monotonic() < deadline:
-        keys, waiting = engine.keys, 0
+        keys, waiting, due = engine.keys, 0, 0
         for shard in range(keys.shards):
             lane, retry, inbox = await engine.store.call_many(
                 [
@@ -200,9 +200,11 @@ async def _calm(engine: Engine, receiver: Receiver) -> None:
                 repeatable=True,
             )
             waiting += lane + retry + inbox
+            due += retry
         count = await receiver.count()
         now = time.monotonic()
-        if count != before:
+        if count != before or due:
+            # What has a due time comes by itself, however late; an entry that is stuck does not.
             before = count
             moved = now
         if waiting or moved == now:
