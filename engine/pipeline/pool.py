@@ -84,8 +84,7 @@ class Pool:
         What a turn has written leaves at its end: the first delivery shall not wait until all
         others are prepared.
         """
-        if self._wants_runner and not self._pumping:
-            self._pumping = True
+        if not self._pumping:
             self._start_one()
         if self.queue and not self._ticking:
             self._ticking = True
