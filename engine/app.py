@@ -91,6 +91,7 @@ class Engine(Parts):
         for adapter in {id(a): a for a in self.adapters.values()}.values():
             await adapter.close()
         await self._transport.close()
+        await self._gateway.close()
 
     # Topics, subscriptions, messages
 

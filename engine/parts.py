@@ -121,15 +121,18 @@ class Parts:
         )
         guard = AddressGuard(settings.allow_endpoints)
         self._transport = AiohttpTransport(guard, timeout_s=settings.send_timeout)
+        self._gateway = AiohttpTransport(None, timeout_s=settings.send_timeout)
         self.adapters = load_adapters(
             Ports(
                 clock=self.clock,
                 transport=transport or self._transport,
+                gateway=self._gateway,
                 guard=guard,
                 signer=self.signer,
                 links=self.links,
                 outbox=self.outbox,
-            )
+            ),
+            settings.adapters,
         )
         self.adapters |= {protocol: one for one in adapters for protocol in one.protocols}
         self._records = TopicRecords(store, keys, self.pending)

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from engine.adapter_settings import AdapterSettings
 from engine.models import Limits, Message, Outcome, Subscription
 
 Content = TypeVar("Content")
 Prepared = TypeVar("Prepared")
+Own = TypeVar("Own", bound=AdapterSettings)
 
 
 class Clock(Protocol):
@@ -62,6 +64,27 @@ class Transport(Protocol):
         ...
 
 
+class Gateway(Protocol):
+    """Sends one HTTP request to an address that the operator configured: no guard asks.
+
+    Otherwise as `Transport`: bounded in time and answer, no cookies, no redirects.
+    """
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        """Send and return the answer; raises `TransportError`."""
+        ...
+
+
+class Configure(Protocol):
+    """Reads an adapter's own settings."""
+
+    def __call__(self, kind: type[Own]) -> Own:
+        """The settings from environment and file; raises `ConfigurationError`."""
+        ...
+
+
 class Guard(Protocol):
     """Decides which addresses callers may make the engine talk to."""
 
@@ -106,16 +129,23 @@ class Outbox(Protocol):
         ...
 
 
+def by_default(kind: type[Own]) -> Own:
+    """What an adapter that no entry point names is configured with; the ``Configure`` port."""
+    return kind()
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All that an adapter may ask for."""
 
     clock: Clock
     transport: Transport
+    gateway: Gateway
     guard: Guard
     signer: Signer
     links: Links
     outbox: Outbox
+    configure: Configure = by_default
 
 
 class Adapter(Protocol[Content, Prepared]):
@@ -123,8 +153,9 @@ class Adapter(Protocol[Content, Prepared]):
 
     A confirmation has a ``link``, or, for protocols whose subscribers may ask for a code, a
     text that holds it.
-    An instance is built by ``AdapterClass(ports)``. ``check``, ``prepare`` and ``render``
-    never wait; ``send`` does and returns what happened as a value.
+    An instance is built by ``AdapterClass(ports)``. ``prepare`` and ``render`` never wait;
+    ``send`` does and returns what happened as a value. One whose settings do not enable it
+    claims no ``protocols``.
     """
 
     protocols: tuple[str, ...]

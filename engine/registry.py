@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import AdapterError
+from engine import adapter_settings
+from engine.errors import AdapterError, ConfigurationError
 from engine.models import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from engine.adapter_settings import Own
     from engine.ports import Adapter, Ports
+
+    Tables = Mapping[str, Mapping[str, Any]]
 
 GROUP: Final = "tocsin.adapters"
 """The entry point group; a value is ``module:Class``, called with the `Ports`."""
@@ -20,18 +25,22 @@ _METHODS: Final = ("check", "prepare", "render", "size", "send", "close")
 
 
 def load_adapters(
-    ports: Ports, found: Iterable[EntryPoint] | None = None
+    ports: Ports, tables: Tables, found: Iterable[EntryPoint] | None = None
 ) -> dict[str, Adapter[Any, Any]]:
-    """All adapters by the protocols they speak.
+    """All adapters by the protocols they speak; ``tables`` are their settings in the file.
 
-    Raises `AdapterError` that names a broken adapter, or two that claim one protocol.
-    ``found`` stands in for the installed entry points.
+    Raises `AdapterError` that names a broken adapter, or two that claim one protocol, and
+    `ConfigurationError` for settings that are wrong or nobody's. ``found`` stands in for the
+    installed entry points.
     """
     adapters: dict[str, Adapter[Any, Any]] = {}
     owners: dict[str, EntryPoint] = {}
-    points = entry_points(group=GROUP) if found is None else found
+    points = list(entry_points(group=GROUP) if found is None else found)
+    unknown = tables.keys() - {point.name for point in points}
+    if unknown:
+        raise ConfigurationError(f"Setting 'adapters.{min(unknown)}': there is no such adapter.")
     for point in sorted(points, key=lambda point: (point.name, point.value)):
-        adapter = _build(point, ports)
+        adapter = _build(point, ports, tables.get(point.name, {}))
         for protocol in adapter.protocols:
             if protocol in owners:
                 raise AdapterError(
@@ -43,9 +52,14 @@ def load_adapters(
     return adapters
 
 
-def _build(point: EntryPoint, ports: Ports) -> Adapter[Any, Any]:
+def _build(point: EntryPoint, ports: Ports, table: Mapping[str, Any]) -> Adapter[Any, Any]:
+    def configure(kind: type[Own]) -> Own:
+        return adapter_settings.read(point.name, kind, table)
+
     try:
-        adapter = point.load()(ports)
+        adapter = point.load()(replace(ports, configure=configure))
+    except ConfigurationError:
+        raise
     except Exception as error:  # whatever third-party code raises while it is imported and built
         raise AdapterError(
             f"Adapter {_label(point)} cannot be loaded: {type(error).__name__}: {error}."
@@ -59,7 +73,7 @@ def _build(point: EntryPoint, ports: Ports) -> Adapter[Any, Any]:
 def _fault(adapter: object) -> str:
     """What the object lacks of an adapter, '' if nothing."""
     protocols = getattr(adapter, "protocols", None)
-    if not isinstance(protocols, tuple) or not protocols:
+    if not isinstance(protocols, tuple):
         return "names no protocols"
     if not all(isinstance(protocol, str) and protocol for protocol in protocols):
         return "has a protocol that is not a name"

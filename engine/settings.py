@@ -170,6 +170,12 @@ class Settings(BaseSettings):
     audit_entries: int = Field(20_000, ge=100, description="audit records kept per project")
     outbox_entries: int = Field(10_000, ge=1, description="entries kept in the outbox")
 
+    # Adapters
+    adapters: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="tables of the adapters' own settings (see Protocols)",
+    )
+
     # Tests only: `stage:point` at which a process kills itself (see CONTRIBUTING.md)
     fault_point: str = Field("", description="kill the process at a named point; for tests")
 

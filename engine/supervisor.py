@@ -12,6 +12,7 @@ in its queue instead of being refused, and the port stays the same.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -41,6 +42,8 @@ def environment(settings: Settings) -> Mapping[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ",".join(str(part) for part in value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     return str(value)
 
 

@@ -50,15 +50,23 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class InstantTransport:
-    """Answers at once with one answer, or raises one error; the ``Transport`` port.
+    """Answers at once with one answer, or raises one error.
+
+    The ``Transport`` and the ``Gateway`` port. ``answer`` may also be a function of the request.
 
     ``keep=False`` counts the requests without keeping them, for measurements.
     """
 
-    def __init__(self, answer: Answer | TransportError | None = None, *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        answer: Answer | TransportError | Callable[[Request], Answer] | None = None,
+        *,
+        keep: bool = True,
+    ) -> None:
         self.answer = Answer(200) if answer is None else answer
         self.requests: list[Request] = []
         self.count = 0
@@ -70,12 +78,20 @@ class InstantTransport:
 
     async def post(self, url: object, headers: Mapping[str, str], body: bytes) -> Answer:
         """Note the request and answer."""
+        return await self.request("POST", str(url), headers, body)
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        """Note the request and answer."""
         self.count += 1
+        request = Request(url, headers, body, method)
         if self._keep:
-            self.requests.append(Request(str(url), dict(headers), body))
-        if isinstance(self.answer, TransportError):
-            raise self.answer
-        return self.answer
+            self.requests.append(request)
+        answer = self.answer
+        if isinstance(answer, TransportError):
+            raise answer
+        return answer if isinstance(answer, Answer) else answer(request)
 
 
 class OpenGuard:
@@ -123,10 +139,17 @@ class MemoryOutbox:
 
 
 def fake_ports(**given: Any) -> Ports:
-    """Ports made of fakes, but for those given by name."""
+    """Ports made of fakes, but for those given by name.
+
+    ``settings=PagerSettings(url=…)`` is what the adapter's settings are.
+    """
+    settings = given.pop("settings", None)
+    if settings is not None:
+        given["configure"] = lambda _: settings
     fakes = Ports(
         clock=ManualClock(),
         transport=InstantTransport(),
+        gateway=InstantTransport(),
         guard=OpenGuard(),
         signer=FakeSigner(),
         links=FakeLinks(),

@@ -61,16 +61,17 @@ class _Blocked(OSError):
 
 
 class AiohttpTransport:
-    """An implementation of the ``Transport`` port with aiohttp's client.
+    """An implementation of the ``Transport`` and ``Gateway`` ports with aiohttp's client.
 
-    ``timeout_s`` bounds the whole exchange, name resolution included; ``max_answer`` is how
-    many bytes of an answer's body are kept. Opened by the first request, in its event loop.
-    How many requests run at once is the caller's bound.
+    Without a ``guard`` it goes wherever it is told to: where the operator says. ``timeout_s``
+    bounds the whole exchange, name resolution included; ``max_answer`` is how many bytes of an
+    answer's body are kept. Opened by the first request, in its event loop. How many requests
+    run at once is the caller's bound.
     """
 
     def __init__(
         self,
-        guard: AddressGuard,
+        guard: AddressGuard | None,
         *,
         timeout_s: float = 5.0,
         max_answer: int = MAX_ANSWER,
@@ -91,12 +92,28 @@ class AiohttpTransport:
 
     async def post(self, url: object, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST and return the answer; raises `TransportError` with a text that is safe to show."""
+        return await self._exchange("POST", url, headers, body)
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        """Send and return the answer; raises `TransportError`, also for what is no URL."""
+        try:
+            parsed = self.parse(url)
+        except ValueError as error:
+            raise TransportError("not a URL") from error
+        return await self._exchange(method, parsed, headers, body)
+
+    async def _exchange(
+        self, method: str, url: object, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
         session = self._session or self._open()
         data: Any = body if len(body) <= _LARGE_BODY else io.BytesIO(body)
         try:
-            response = await session.post(
+            response = await session.request(
+                method,
                 url,  # type: ignore[arg-type]  # what parse() returned
-                data=data,
+                data=data or None,
                 headers=headers,
                 allow_redirects=False,
             )
@@ -155,7 +172,7 @@ class AiohttpTransport:
 class _Connector(aiohttp.TCPConnector):
     """A pool with two bounds that aiohttp's lacks: where it connects to and how much it keeps."""
 
-    def __init__(self, *, guard: AddressGuard, max_idle: int, **options: Any) -> None:
+    def __init__(self, *, guard: AddressGuard | None, max_idle: int, **options: Any) -> None:
         super().__init__(socket_factory=self._socket, **options)
         self._guard = guard
         self._max_idle = max_idle
@@ -168,7 +185,7 @@ class _Connector(aiohttp.TCPConnector):
         than it did when the subscription was made; both end here (CWE-918, CWE-367).
         """
         family, kind, protocol, _, address = info
-        if not self._guard.allows(address[0]):
+        if self._guard is not None and not self._guard.allows(address[0]):
             raise _Blocked
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)

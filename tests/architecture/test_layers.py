@@ -11,11 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
-    "adapters": {"adapters", "engine.errors", "engine.models", "engine.ports"},
+    "adapters": {
+        "adapters",
+        "engine.adapter_settings",
+        "engine.errors",
+        "engine.models",
+        "engine.ports",
+    },
+    "engine.adapter_settings": {"engine.errors"},
     "engine.errors": set[str](),
     "engine.models": set[str](),
     "engine.policy": {"engine.errors", "engine.models", "engine.policy", "engine.settings"},
-    "engine.ports": {"engine.models"},
+    "engine.ports": {"engine.adapter_settings", "engine.models"},
     "engine.settings": {"engine.errors"},
     "engine.urns": {"engine.errors"},
 }
@@ -101,9 +108,13 @@ def test_imports_point_inwards(module: str) -> None:
 
 @pytest.mark.parametrize("adapter", [name for name in MODULES if name.startswith("adapters.")])
 def test_adapters_do_not_know_each_other(adapter: str) -> None:
-    """One file a wire format: an adapter can be deleted without touching another."""
+    """One file a wire format: an adapter can be deleted without touching another.
+
+    What several have in common is in modules whose names begin with an underscore.
+    """
     found = _found(adapter, annotations=True)
-    assert {name for name in found if _within(name, {"adapters"})} == set()
+    known = {name for name in found if _within(name, {"adapters"})}
+    assert {name for name in known if not name.startswith("adapters._")} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -82,13 +82,13 @@ MESSAGE = Message(
     topic_name="orders",
     link="https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128,
 )
-FOUND = load_adapters(fake_ports())
+FOUND = load_adapters(fake_ports(), {})
 every_protocol = pytest.mark.parametrize("protocol", sorted(FOUND))
 
 
 def build(protocol: str, **given: Any) -> Adapter[Any, Any]:
     """A fresh adapter for the protocol."""
-    return load_adapters(fake_ports(guard=AddressGuard(), **given))[protocol]
+    return load_adapters(fake_ports(guard=AddressGuard(), **given), {})[protocol]
 
 
 async def check(

@@ -1,23 +1,34 @@
 """Documents that list what the code defines say the same as the code."""
 
 import tomllib
+from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from engine.adapter_settings import Own
 from engine.errors import CATALOG
+from engine.ports import Configure
+from engine.registry import GROUP
 from engine.settings import Settings
+from engine.testing import fake_ports
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def _default(name: str) -> str:
-    value = Settings.model_fields[name].default
+_EMPTY = {None, "", (), SecretStr("")}
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if field.default_factory in {list, dict, tuple} or value in _EMPTY:
+        return "–"
     if value is PydanticUndefined:
         return "max(1, cores − 1)"
-    if value is None or value == "":
-        return "–"
     if isinstance(value, tuple):
         return "`" + ",".join(f"{part:g}" for part in value) + "`"
     if isinstance(value, bool):
@@ -27,14 +38,46 @@ def _default(name: str) -> str:
     return f"`{value}`"
 
 
-def settings_table() -> str:
-    """What the README must say about settings; the fault point is for tests alone."""
-    fields = {name: field for name, field in Settings.model_fields.items() if name != "fault_point"}
-    rows = [
-        f"| `TOCSIN_{name.upper()}` | {_default(name)} | {field.description} |"
-        for name, field in fields.items()
-    ]
+def _table(rows: list[str]) -> str:
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def settings_table() -> str:
+    """What the README must say about settings; the fault point is for tests alone.
+
+    Adapters' settings stand with the protocols.
+    """
+    elsewhere = {"fault_point", "adapters"}
+    return _table(
+        [
+            f"| `TOCSIN_{name.upper()}` | {_default(field)} | {field.description} |"
+            for name, field in Settings.model_fields.items()
+            if name not in elsewhere
+        ]
+    )
+
+
+def adapter_tables() -> dict[str, str]:
+    """What the README must say about each adapter's settings, by entry point."""
+    asked: dict[str, str] = {}
+
+    def noting(name: str) -> Configure:
+        def note(kind: type[Own]) -> Own:
+            prefix = f"TOCSIN_{name.upper()}_"
+            fields = kind.model_fields.items()
+            asked[name] = _table(
+                [
+                    f"| `{prefix}{field.upper()}` | {_default(info)} | {info.description} |"
+                    for field, info in fields
+                ]
+            )
+            return kind()
+
+        return note
+
+    for point in entry_points(group=GROUP):
+        point.load()(replace(fake_ports(), configure=noting(point.name)))
+    return asked
 
 
 def errors_table() -> str:
@@ -47,6 +90,11 @@ def errors_table() -> str:
 def test_the_readme_lists_every_setting() -> None:
     """Name, default and meaning of each setting are in the README as in the code."""
     assert settings_table() in README
+
+
+def test_the_readme_lists_the_settings_of_every_adapter() -> None:
+    """As for the engine's own."""
+    assert [name for name, table in adapter_tables().items() if table not in README] == []
 
 
 def test_the_readme_lists_our_error_codes() -> None:
