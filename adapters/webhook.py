@@ -6,17 +6,14 @@ unsubscribe link, which the signature does not cover, between two ready pieces o
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from adapters._answers import DELIVERED, judge, timestamp
 from engine.models import (
-    Delivered,
     Kind,
     Limits,
     Message,
@@ -24,15 +21,13 @@ from engine.models import (
     Rejected,
     Retry,
     Subscription,
-    Throttled,
     Window,
 )
-from engine.ports import AddressRefused, Answer, TransportError
+from engine.ports import AddressRefused, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Ports
 
-_DELIVERED: Final = {status: Delivered(status) for status in range(200, 300)}
 _TYPES: Final[Mapping[Kind, str]] = {
     Kind.NOTIFICATION: "Notification",
     Kind.DIRECT: "Notification",
@@ -42,10 +37,6 @@ _TYPES: Final[Mapping[Kind, str]] = {
     Kind.USER_CONFIRMATION: "HttpSubscriptionUserConfirm",
     Kind.USER_CANCELLATION: "HttpSubscriptionUserUnsubscribe",
 }
-# A wait that an endpoint asks for is kept within reason: not at once again, not beyond the
-# longest time to live.
-_WAIT_MS: Final = (1_000, 604_800_000)
-_SNIPPET: Final = 200
 # The unsubscribe link, kept as JSON text, is as long as this or a little less.
 _LINK_BYTES: Final = 512
 
@@ -191,7 +182,7 @@ class WebhookAdapter:
             return Rejected(str(error))
         except TransportError as error:
             return Retry(str(error))
-        return _DELIVERED.get(answer.status) or _judge(answer, self._clock.now_ms())
+        return DELIVERED.get(answer.status) or judge(answer, self._clock.now_ms())
 
     async def close(self) -> None:
         """Nothing of its own: the transport is the engine's."""
@@ -202,7 +193,7 @@ class WebhookAdapter:
         fields = {
             "type": _TYPES[kind],
             "message_id": message.id,
-            "timestamp": _timestamp(message.created_ms),
+            "timestamp": timestamp(message.created_ms),
         }
         if kind not in _USERS:
             fields["topic_urn"] = message.topic_urn
@@ -225,44 +216,6 @@ def string_to_sign(fields: Iterable[tuple[str, str]]) -> bytes:
     The order is alphabetical in the contract; the values are the decoded JSON strings.
     """
     return "".join(f"{key}\n{value}\n" for key, value in fields).encode()
-
-
-def _judge(answer: Answer, now_ms: int) -> Outcome:
-    """What an answer other than 2xx means."""
-    status = answer.status
-    if status in {429, 503} and answer.retry_after is not None:
-        wait_ms = _wait_ms(answer.retry_after, now_ms)
-        if wait_ms is not None:
-            return Throttled(now_ms + wait_ms, f"HTTP {status}", status)
-    if status >= 500:
-        return Retry(f"HTTP {status}", status, answer=_snippet(answer.body))
-    return Rejected(f"HTTP {status}", status, _snippet(answer.body))
-
-
-def _wait_ms(retry_after: str, now_ms: int) -> int | None:
-    """What ``Retry-After`` says (RFC 9110 §10.2.3), bounded; None if it says nothing."""
-    text = retry_after.strip()
-    least, most = _WAIT_MS
-    if re.fullmatch("[0-9]{1,9}", text):
-        return min(max(int(text) * 1000, least), most)
-    try:
-        date = parsedate_to_datetime(text)
-        if date.tzinfo is None:  # "-0000": UTC without saying so
-            date = date.replace(tzinfo=dt.UTC)
-        return min(max(int(date.timestamp() * 1000) - now_ms, least), most)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _snippet(body: bytes) -> str:
-    """The first words of an answer, as one printable line."""
-    text = body[: 4 * _SNIPPET].decode(errors="replace")
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:_SNIPPET]
-
-
-def _timestamp(at_ms: int) -> str:
-    return dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _custom_headers(subscription: Subscription) -> dict[str, str]:
