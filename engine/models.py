@@ -363,17 +363,30 @@ class Limits:
     """What an adapter declares of its protocol; the engine enforces it.
 
     ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
-    confirmed; ``rate`` and ``burst`` bound attempts per endpoint (per second; 0 = unbounded);
-    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.
-    ``confirmations`` are windows of confirmation messages for one endpoint.
+    confirmed; ``rates`` bound the attempts at one endpoint, all of them at once (none: as fast
+    as it goes); ``secret_endpoint`` marks endpoints that are secrets themselves and are kept
+    encrypted. ``confirmations`` are windows of confirmation messages for one endpoint.
     """
 
     max_bytes: int = 262_144
     confirm: bool = True
-    rate: float = 0.0
-    burst: int = 1
+    rates: tuple[Rate, ...] = ()
     secret_endpoint: bool = False
     confirmations: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``count`` attempts in *any* ``period_s`` seconds, as the platform documents it.
+
+    The engine keeps ``margin_s`` more between them: attempts start a little late, and travel
+    for different times. Half of it is how late an attempt may start; one that is later waits
+    for another turn.
+    """
+
+    count: int
+    period_s: float
+    margin_s: float
 
 
 @dataclass(frozen=True, slots=True)

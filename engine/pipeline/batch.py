@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
 from engine.policy import detection, filters
+from engine.policy.rates import leeway_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +40,27 @@ class Taken(NamedTuple):
 class Delivery:
     """One message owed to one seat."""
 
-    __slots__ = ("batch", "entry", "pool", "seat", "slow", "started", "started_ms", "tries")
+    __slots__ = (
+        "batch",
+        "entry",
+        "pool",
+        "reserved_ms",
+        "seat",
+        "slow",
+        "started",
+        "started_ms",
+        "tries",
+    )
 
-    def __init__(self, batch: Batch, seat: int, entry: Entry, tries: int) -> None:
+    def __init__(
+        self, batch: Batch, seat: int, entry: Entry, tries: int, reserved_ms: int = 0
+    ) -> None:
         self.batch = batch
         self.seat = seat
         self.entry = entry
         self.tries = tries
+        # The time that is reserved for it at its endpoint's rate.
+        self.reserved_ms = reserved_ms
         self.pool: Any = None
         self.slow = False
         self.started = 0.0
@@ -96,6 +111,7 @@ class Batch:
         "entry_id",
         "flushed_at",
         "lease_until",
+        "leeway_ms",
         "lines",
         "message",
         "noted",
@@ -135,6 +151,8 @@ class Batch:
         self.row = row
         self.adapter = adapter
         self.lease_until = lease_until
+        # How much later than reserved an attempt may start; 0: the protocol has no rates.
+        self.leeway_ms = leeway_ms(adapter.limits.rates)
         self.born = self.flushed_at = now
         self.message: Message | None = None
         self.content: Any = None
@@ -212,7 +230,8 @@ class Batch:
             if entry is None or entry.id != wait.subscription_id or not self.owes(entry):
                 self.end(seat, wait.subscription_id, "", End.WITHDRAWN, Try(wait.tries, now_ms))
             elif wait.due_ms <= now_ms:
-                due.append(Delivery(self, seat, entry, wait.tries))
+                reserved_ms = wait.due_ms if wait.reserved else 0
+                due.append(Delivery(self, seat, entry, wait.tries, reserved_ms))
         return due
 
     def _untouched(self, now_ms: int) -> list[tuple[int, Entry]]:
@@ -274,6 +293,12 @@ class Batch:
         )
         if self.once:
             self.report = detection.judge(End.DELIVERED, code, "", "").encode()
+
+    def use_turn(self, seat: int) -> None:
+        """Note that a seat's reserved time is being used: whoever tries it again needs another."""
+        wait = self.row.waiting.get(seat)
+        if wait is not None and wait.reserved:
+            self.row.waiting[seat] = wait._replace(reserved=False)
 
     def attempted(self, code: int) -> None:
         """Count an attempt that was no success, and the class of its answer."""

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 _LIMITER_WAIT_MS = 10_000
 _LEAST_PARKED_MS = 100
-_SOON_MS = 50
+_CLOCKS_DIFFER_MS = 5
+"""What this worker's idea of Redis's time may be wrong by: a time so near is now."""
 _SOLO = -1
 """Stands in a batch's running seats while its deliveries are not all queued at once."""
 
@@ -84,7 +85,7 @@ class Dispatcher:
         elif due and self._flow is not None and self._flow.concerns(batch):
             batch.running.add(_SOLO)
             self._spawn(self._within_limits(self._flow, batch, due))
-        elif due and batch.adapter.limits.rate:
+        elif due and batch.leeway_ms:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))
         else:
@@ -95,7 +96,7 @@ class Dispatcher:
     async def _within_limits(self, flow: FlowControl, batch: Batch, due: list[Delivery]) -> None:
         """End what is over a flow limit; the rest goes on as if there were none."""
         due = await flow.let_through(batch, due)
-        if due and batch.adapter.limits.rate:
+        if due and batch.leeway_ms:
             await self._at_their_rate(batch, due)
             return
         self._queue(batch, due)
@@ -104,38 +105,60 @@ class Dispatcher:
         self._touched(batch)
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
-        """Reserve a time at each endpoint whose protocol has a rate; later ones wait for it.
-
-        A seat that has waited has had its reservation.
-        """
-        fresh = [d for d in due if d.seat not in batch.row.waiting]
-        limits, protocol = batch.adapter.limits, batch.protocol
+        """Start what has a reserved time, and that now; reserve one for all others."""
         try:
-            times = await self._limiter.reserve(
-                "rate",
-                [f"{protocol}\n{delivery.entry.state.endpoint}" for delivery in fresh],
-                rate=limits.rate,
-                burst=limits.burst,
-            )
-            soon_ms = self._clock.now_ms() + _SOON_MS
-            for delivery, at_ms in zip(fresh, times, strict=True):
-                if at_ms > soon_ms:
-                    due.remove(delivery)
-                    batch.row.waiting[delivery.seat] = Waiting(
-                        0, min(at_ms, batch.deadline_ms), delivery.entry.id
-                    )
-            self._queue(batch, due)
+            self._queue(batch, await self._reserved(batch, due))
         except StoreError as error:
-            log.warning("limiter.failed", extra={"protocol": protocol, "error": str(error)})
-            later_ms = self._clock.now_ms() + _LIMITER_WAIT_MS
-            for delivery in due:
-                batch.row.waiting.setdefault(
-                    delivery.seat, Waiting(delivery.tries, later_ms, delivery.entry.id)
-                )
+            self._without_limiter(batch, due, error)
         # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
         batch.running.discard(_SOLO)
         self._arm(batch)
         self._touched(batch)
+
+    async def _reserved(self, batch: Batch, due: list[Delivery]) -> list[Delivery]:
+        """See to it that all have reserved times; returns those whose time is now.
+
+        The others wait. One that would only have its turn after the deadline waits for that: it
+        takes no turn from anybody, and expires.
+        """
+        now_ms, deadline_ms = self._clock.now_ms(), batch.deadline_ms
+        if now_ms >= deadline_ms:
+            return due  # to expire
+        asking = [
+            delivery
+            for delivery in due
+            if not _in_time(delivery, now_ms) and not _is_quiet(delivery, now_ms)
+        ]
+        if not asking:
+            return due
+        times = await self._limiter.reserve(
+            "rates",
+            [f"{batch.protocol}\n{delivery.entry.state.endpoint}" for delivery in asking],
+            batch.adapter.limits.rates,
+            before_ms=deadline_ms,
+        )
+        for delivery, at_ms in zip(asking, times, strict=True):
+            delivery.reserved_ms = at_ms
+        now_ms = self._clock.now_ms()
+        going = []
+        for delivery in due:
+            at_ms = delivery.reserved_ms
+            if at_ms <= now_ms + _CLOCKS_DIFFER_MS:
+                going.append(delivery)
+            else:
+                batch.row.waiting[delivery.seat] = Waiting(
+                    delivery.tries,
+                    min(at_ms, deadline_ms),
+                    delivery.entry.id,
+                    reserved=at_ms < deadline_ms,
+                )
+        return going
+
+    def _without_limiter(self, batch: Batch, due: list[Delivery], error: StoreError) -> None:
+        log.warning("limiter.failed", extra={"protocol": batch.protocol, "error": str(error)})
+        later_ms = min(self._clock.now_ms() + _LIMITER_WAIT_MS, batch.deadline_ms)
+        for delivery in due:
+            batch.row.waiting[delivery.seat] = Waiting(delivery.tries, later_ms, delivery.entry.id)
 
     async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
         """Run a batch that was claimed too often: whoever died may have died of one seat.
@@ -144,24 +167,46 @@ class Dispatcher:
         finds the seat named and buries it.
         """
         row = batch.row
-        for delivery in due:
-            if delivery.seat == row.solo:
-                row.solo = None
+        try:
+            for delivery in due:
+                if delivery.seat == row.solo:
+                    row.solo = None
+                    batch.running.add(delivery.seat)
+                    self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
+                    continue
+                if batch.leeway_ms and not await self._turn_comes(delivery):
+                    continue
+                row.solo = delivery.seat
+                if batch.closed or not await self._write_now(batch):
+                    return
                 batch.running.add(delivery.seat)
-                self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
-                continue
-            row.solo = delivery.seat
-            if batch.closed or not await self._write_now(batch):
-                return
-            batch.running.add(delivery.seat)
-            delivery.pool = self.places.others
-            sending = self._start(delivery)
-            if sending is not None:
-                await sending
-        row.solo = None
+                delivery.pool = self.places.others
+                sending = self._start(delivery)
+                if sending is not None:
+                    await sending
+        finally:
+            # Who is cut has not died of it: the batch goes back, and nobody is suspected.
+            row.solo = None
         # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
         batch.running.discard(_SOLO)
         self._touched(batch)
+
+    async def _turn_comes(self, delivery: Delivery) -> bool:
+        """Wait for a delivery's turn; false if it has to wait elsewhere.
+
+        Elsewhere how often the batch was claimed is forgotten.
+        """
+        batch, row = delivery.batch, delivery.batch.row
+        try:
+            if await self._reserved(batch, [delivery]):
+                return True
+        except StoreError as error:
+            self._without_limiter(batch, [delivery], error)
+            return False
+        if not row.waiting[delivery.seat].reserved:
+            return False
+        await asyncio.sleep(max(delivery.reserved_ms - self._clock.now_ms(), 0) / 1000)
+        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -171,7 +216,7 @@ class Dispatcher:
     def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
         if deliveries:
             batch.running.update([delivery.seat for delivery in deliveries])
-            self.places.put(deliveries)
+            self.places.put(deliveries, first=batch.leeway_ms > 0)
 
     def _start(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Start one delivery, or decide at once that it is not to be sent now."""
@@ -187,11 +232,17 @@ class Dispatcher:
             self._postpone(delivery, now_ms)
         elif now_ms >= batch.deadline_ms:
             self._end_now(delivery, End.EXPIRED, "time_to_live passed")
+        elif batch.leeway_ms and not _in_time(delivery, now_ms):
+            # It waits for another turn, which it reserves when that can be.
+            quiet_ms = min(delivery.entry.state.quiet_until_ms, batch.deadline_ms)
+            self._postpone(delivery, max(quiet_ms, now_ms))
         elif not (self._health.parked and self._leave_alone(delivery, now_ms)) and (
             self.places.take(delivery)
         ):
             delivery.started = now
             delivery.started_ms = now_ms
+            if batch.leeway_ms:
+                batch.use_turn(delivery.seat)
             return self._send(delivery)
         # The place that this one was let in for is the next one's.
         self.places.pass_on(delivery.entry.state)
@@ -265,6 +316,8 @@ class Dispatcher:
                 last = Try(tries, delivery.started_ms, took_ms, code, reason)
                 self._end(delivery, End.REJECTED, last)
             case Throttled(until_ms):
+                if batch.leeway_ms:
+                    state.quiet_until_ms = max(until_ms, state.quiet_until_ms)
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
                 if code:
@@ -342,7 +395,12 @@ class Dispatcher:
         batch.timer = None
         if batch.closed or batch.finished or self._draining:
             return
-        self._queue(batch, batch.came_due(self._clock.now_ms()))
+        due = batch.came_due(self._clock.now_ms())
+        if due and batch.leeway_ms:
+            batch.running.add(_SOLO)
+            self._spawn(self._at_their_rate(batch, due))
+            return
+        self._queue(batch, due)
         self._arm(batch)
 
     # Stopping
@@ -362,3 +420,17 @@ class Dispatcher:
     async def _idle(self) -> None:
         while tasks := self.places.tasks | self._tasks:
             await asyncio.wait(tasks)
+
+
+def _in_time(delivery: Delivery, now_ms: int) -> bool:
+    """Whether a delivery may start now: in the turn that it has reserved, and nobody objects."""
+    reserved_ms = delivery.reserved_ms
+    return (
+        reserved_ms - _CLOCKS_DIFFER_MS <= now_ms <= reserved_ms + delivery.batch.leeway_ms
+        and not _is_quiet(delivery, now_ms)
+    )
+
+
+def _is_quiet(delivery: Delivery, now_ms: int) -> bool:
+    """Whether its endpoint wants nothing now, whatever is reserved."""
+    return delivery.entry.state.quiet_until_ms > now_ms

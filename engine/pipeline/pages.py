@@ -29,6 +29,8 @@ class EndpointState:
 
     ``proven`` is set by a success and cleared by a failure, ``suspect`` is set by a long silence;
     a new endpoint is neither. ``queue`` holds deliveries that wait for a place at a proven one.
+    One that has a rate and answered all the same that it is asked too often is left alone until
+    ``quiet_until_ms``.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class EndpointState:
         "in_flight",
         "proven",
         "queue",
+        "quiet_until_ms",
         "shown",
         "suspect",
     )
@@ -50,6 +53,7 @@ class EndpointState:
         self.suspect = False
         self.queue: deque[Any] | None = None
         self.digest = ""
+        self.quiet_until_ms = 0
 
 
 @dataclass(slots=True)

@@ -94,8 +94,11 @@ class Places:
         self.proven.cancel()
         self.others.cancel()
 
-    def put(self, deliveries: Sequence[Delivery]) -> None:
-        """Queue deliveries, each where its endpoint belongs, or let them wait."""
+    def put(self, deliveries: Sequence[Delivery], *, first: bool = False) -> None:
+        """Queue deliveries, each where its endpoint belongs, or let them wait.
+
+        ``first`` is for those that are few and have a time to keep.
+        """
         if self._sweeping is None:
             self._suspects = 0
             self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
@@ -109,20 +112,19 @@ class Places:
             else:
                 self._wait(delivery)
         if proven:
-            self.proven.put(proven)
+            self.proven.put(proven, first=first)
         if others:
-            self.others.put(others)
+            self.others.put(others, first=first)
 
     def take(self, delivery: Delivery) -> bool:
         """Count a delivery in flight if its endpoint has a place; if not, it waits somewhere."""
         state = delivery.entry.state
-        if state.proven:
-            if state.in_flight >= self._settings.endpoint_in_flight:
-                self._wait_behind(delivery, state)
-                return False
-        elif state.in_flight >= (_SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT) or (
-            len(self.others.in_flight) >= self.others.maximum
-        ):
+        full = state.in_flight >= self._bound(state)
+        if full and (state.proven or (delivery.reserved_ms and not state.suspect)):
+            # A reserved time is lost by waiting elsewhere: a new endpoint may be proven at once.
+            self._wait_behind(delivery, state)
+            return False
+        if full or (not state.proven and len(self.others.in_flight) >= self.others.maximum):
             self._wait(delivery)
             return False
         state.in_flight += 1
@@ -136,7 +138,7 @@ class Places:
 
     def pass_on(self, state: EndpointState) -> None:
         """Let in whoever waits for the place that a delivery has left."""
-        if state.queue and state.in_flight < self._settings.endpoint_in_flight:
+        if state.queue and state.in_flight < self._bound(state):
             self._next_of(state)
         if self._starved:
             self._starved = False
@@ -151,6 +153,12 @@ class Places:
     def failed(self, state: EndpointState, took_ms: int) -> None:
         """An attempt has failed: a quick refusal costs little, silence makes a suspect."""
         state.proven, state.suspect = False, took_ms >= _SLOW_S * 1000
+
+    def _bound(self, state: EndpointState) -> int:
+        """How many deliveries to an endpoint may be in flight."""
+        if state.proven:
+            return self._settings.endpoint_in_flight
+        return _SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT
 
     @property
     def _stuck(self) -> bool:

@@ -73,9 +73,12 @@ class Pool:
         self.queue: deque[Delivery] = deque()
         self.in_flight: dict[Delivery, None] = {}
 
-    def put(self, deliveries: list[Delivery]) -> None:
-        """Queue deliveries and start what there is room for."""
-        self.queue.extend(deliveries)
+    def put(self, deliveries: list[Delivery], *, first: bool = False) -> None:
+        """Queue deliveries, behind or before all others, and start what there is room for."""
+        if first:
+            self.queue.extendleft(reversed(deliveries))
+        else:
+            self.queue.extend(deliveries)
         self.pump()
 
     def pump(self) -> None:

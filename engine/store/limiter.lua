@@ -1,30 +1,16 @@
--- Take from windows, reserve times in token buckets, or share windows out.
+-- Take from windows, or share windows out.
 --
 -- KEYS  one a limit
--- ARGV  1 mode: take, reserve, grant or give
---       take:    then for each limit: count, period in ms, penalty in ms. All must have room, or
---                none is charged, but a full one starts its penalty, if it has one.
---       reserve: then for each limit: interval in ms, burst. Every one is charged.
---       grant:   then for each limit: count, period in ms, events wanted. Each is charged for as
---                many of them as it has room for.
---       give:    then for each limit: start of the window that was charged, events not used.
--- Returns take: 0, or the time in ms until which it is refused; reserve: the times to send at;
+-- ARGV  1 mode: take, grant or give
+--       take:  then for each limit: count, period in ms, penalty in ms. All must have room, or
+--              none is charged, but a full one starts its penalty, if it has one.
+--       grant: then for each limit: count, period in ms, events wanted. Each is charged for as
+--              many of them as it has room for.
+--       give:  then for each limit: start of the window that was charged, events not used.
+-- Returns take: 0, or the time in ms until which it is refused;
 --       grant: {events allowed, start of the window} for each; give: events uncounted for each.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-if ARGV[1] == 'reserve' then
-  local times = {}
-  for i, key in ipairs(KEYS) do
-    -- The generic cell rate algorithm: `due` is when the bucket would be full again.
-    local interval, burst = tonumber(ARGV[i * 2]), tonumber(ARGV[i * 2 + 1])
-    local due = math.max(tonumber(redis.call('GET', key) or 0), now)
-    times[i] = string.format('%d', math.ceil(math.max(now, due - (burst - 1) * interval)))
-    due = math.ceil(due + interval)
-    redis.call('SET', key, string.format('%d', due), 'PX', due - now + 1000)
-  end
-  return times
-end
 
 if ARGV[1] == 'grant' then
   local grants = {}

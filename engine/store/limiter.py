@@ -1,4 +1,4 @@
-"""The one limiter, shared by all processes: windows with penalties, and token buckets.
+"""The one limiter, shared by all processes: windows with penalties, and rates.
 
 Who is limited is hashed with the master key, so that limits tell nothing of endpoints.
 """
@@ -6,19 +6,23 @@ Who is limited is hashed with the master key, so that limits tell nothing of end
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.policy.rates import spacing
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from engine.models import Window
+    from engine.models import Rate, Window
     from engine.store.connection import Store
     from engine.store.keys import Keys
+    from engine.store.scripts import Script
     from engine.vault import Vault
 
 _LIMITER = script(__file__, "limiter")
+_RESERVE = script(__file__, "reserve")
 
 
 class Ask(NamedTuple):
@@ -62,30 +66,17 @@ class Limiter:
         return int(reply)
 
     async def reserve(
-        self, purpose: str, subjects: Sequence[str], *, rate: float, burst: int
+        self, purpose: str, subjects: Sequence[str], rates: Sequence[Rate], *, before_ms: int
     ) -> list[int]:
-        """Reserve one send for each subject; the times in ms at which each may go.
+        """Reserve one attempt for each subject; the times in ms at which each may be made.
 
-        ``rate`` is per second. One call a shard, whatever the number of subjects.
+        A time that is not before ``before_ms`` is told and not reserved. One call a shard,
+        whatever the number of subjects; it may be repeated.
         """
-        by_shard: dict[int, list[int]] = {}
+        windows = [number for window in spacing(rates) for number in window]
+        args: list[str | int] = [secrets.token_hex(8), before_ms, *windows]
         digests = [self._digest(purpose, subject) for subject in subjects]
-        for position, digest in enumerate(digests):
-            by_shard.setdefault(self._keys.shard_of_hash(digest), []).append(position)
-        times = [0] * len(subjects)
-        for positions in by_shard.values():
-            args: list[str | float] = ["reserve"]
-            for _ in positions:
-                args += (1000 / rate, burst)
-            replies = await self._store.run(
-                _LIMITER,
-                [self._keys.limit(digests[position]) for position in positions],
-                args,
-                repeat=False,
-            )
-            for position, reply in zip(positions, replies, strict=True):
-                times[position] = int(reply)
-        return times
+        return [int(at) for at in await self._each_shard(_RESERVE, digests, lambda _: args)]
 
     async def blocked(self, purpose: str, subject: str, windows: Sequence[Window]) -> int:
         """The time in ms until which a penalty lasts, 0 if there is none; nothing is counted."""
@@ -119,23 +110,41 @@ class Limiter:
     async def _by_shard(
         self, mode: str, asks: Sequence[Ask], args: Sequence[tuple[int, ...]]
     ) -> list[Any]:
-        """Run the script once a shard, all at the same time; replies in the order of ``asks``."""
+        """Run the limiter once a shard; replies in the order of ``asks``. Sent once only."""
+        return await self._each_shard(
+            _LIMITER,
+            [self._digest(ask.purpose, ask.subject) for ask in asks],
+            lambda positions: [mode, *(arg for i in positions for arg in args[i])],
+            repeat=False,
+        )
+
+    async def _each_shard(
+        self,
+        script: Script,
+        digests: Sequence[str],
+        args: Callable[[Sequence[int]], Sequence[str | int]],
+        *,
+        repeat: bool = True,
+    ) -> list[Any]:
+        """Run a script once a shard, all at the same time; replies in the order of ``digests``.
+
+        ``args`` makes a call's arguments for the positions of its digests.
+        """
         by_shard: dict[int, list[int]] = {}
-        digests = [self._digest(ask.purpose, ask.subject) for ask in asks]
         for position, digest in enumerate(digests):
             by_shard.setdefault(self._keys.shard_of_hash(digest), []).append(position)
         parts = await asyncio.gather(
             *(
                 self._store.run(
-                    _LIMITER,
+                    script,
                     [self._keys.limit(digests[i]) for i in positions],
-                    [mode, *(arg for i in positions for arg in args[i])],
-                    repeat=False,
+                    args(positions),
+                    repeat=repeat,
                 )
                 for positions in by_shard.values()
             )
         )
-        replies: list[Any] = [None] * len(asks)
+        replies: list[Any] = [None] * len(digests)
         for positions, part in zip(by_shard.values(), parts, strict=True):
             for position, reply in zip(positions, part, strict=True):
                 replies[position] = reply

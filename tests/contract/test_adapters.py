@@ -152,8 +152,9 @@ def test_limits_are_declared(protocol: str) -> None:
     limits = FOUND[protocol].limits
     assert isinstance(limits, Limits)
     assert 0 < limits.max_bytes <= 262_144
-    assert limits.rate >= 0
-    assert limits.burst >= 1
+    for rate in limits.rates:
+        assert rate.count >= 1
+        assert 0 < rate.margin_s <= rate.period_s / 4
     for window in limits.confirmations:
         assert min(window.count, window.period_s) > 0
         assert window.penalty_s >= 0

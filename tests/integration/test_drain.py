@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.models import Limits
+from engine.models import Limits, Rate
 from engine.pipeline.settle import Settler
 from engine.store.limiter import Limiter
 from engine.testing import RecordingAdapter
@@ -33,7 +33,7 @@ async def test_nothing_is_lost_when_a_worker_is_cut(
     options: dict[str, Any],
 ) -> None:
     """Redis hangs while it is asked, the drain ends: the batch goes back and is delivered."""
-    adapter = RecordingAdapter("sms", limits=Limits(confirm=False, rate=10, burst=1))
+    adapter = RecordingAdapter("sms", limits=Limits(confirm=False, rates=(Rate(1, 0.08, 0.02),)))
     reached = asyncio.Event()
 
     async def hang(*_: object, **__: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from engine.app import Engine
 from engine.errors import Refused, StoreUnavailable
-from engine.models import Delivered, End, Limits, Outcome, Retry, Topic
+from engine.models import Delivered, End, Limits, Outcome, Rate, Retry, Topic
 from engine.settings import Settings
 from engine.store import limiter
 from engine.testing import RecordingAdapter, Sent
@@ -280,7 +280,7 @@ async def test_what_has_expired_does_not_count(redis_url: str, tmp_path: Path) -
 async def test_a_rate_holds_beside_the_limits(redis_url: str, tmp_path: Path) -> None:
     """What a limit lets through still waits for its endpoint's rate."""
     async with limited(redis_url, tmp_path, flow_topic_sms=3) as world:
-        world.sms.limits = Limits(confirm=False, rate=10, burst=1)
+        world.sms.limits = Limits(confirm=False, rates=(Rate(1, 0.08, 0.02),))
         topic = await world.topic("busy", "1")
         began = asyncio.get_running_loop().time()
         await world.publish(topic, 5)

@@ -1,11 +1,10 @@
-"""One limiter for all processes: windows with penalties, and rates."""
+"""One limiter for all processes: windows with penalties. Rates: see `test_rates`."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import hypothesis
@@ -13,13 +12,12 @@ import pytest
 from hypothesis import strategies as st
 
 from engine.app import Engine
-from engine.models import Limits, Window
+from engine.models import Window
 from engine.store.connection import Store
 from engine.store.keys import Keys
 from engine.store.limiter import Ask, Grant, Limiter
-from engine.testing import RecordingAdapter
 from engine.vault import Vault
-from tests.engines import all_ended, eventually, names_of_keys, open_engine, snapshot, working
+from tests.engines import eventually, names_of_keys, snapshot
 from tests.servers import RedisServer, make_settings
 
 WINDOW = Window(count=3, period_s=60, penalty_s=600)
@@ -97,47 +95,6 @@ async def test_limits_do_not_tell_whom_they_are_about(engine: Engine) -> None:
     """A subject may be a secret: keys hold its keyed hash."""
     await engine.limiter.take("test", "https://hook.example/secret", [WINDOW])
     assert not any("secret" in name for name in await names_of_keys(engine.store))
-
-
-async def test_reservations_are_spaced_by_the_rate(engine: Engine) -> None:
-    """Beyond the burst each one is told a time of its own, as far apart as the rate says."""
-    times = [(await engine.limiter.reserve("test", ["me"], rate=10, burst=3))[0] for _ in range(6)]
-    now_ms = engine.clock.now_ms()
-    assert all(abs(at_ms - now_ms) < 100 for at_ms in times[:3])
-    assert all(90 <= later - earlier <= 110 for earlier, later in pairwise(times[3:]))
-
-
-async def test_one_call_reserves_for_many(engine: Engine) -> None:
-    """Subjects are independent and come back in order; a repeated one gets two times."""
-    names = [f"endpoint {number}" for number in range(50)]
-    times = await engine.limiter.reserve("test", [*names, names[0]], rate=1, burst=1)
-    assert len(times) == 51
-    assert times[50] - times[0] >= 900
-    assert max(times[:50]) - min(times[:50]) < 500
-
-
-async def test_an_adapters_rate_is_kept(redis_url: str, tmp_path: Path) -> None:
-    """A protocol that declares a rate for each endpoint is not sent to any faster."""
-    adapter = RecordingAdapter("test", limits=Limits(confirm=False, rate=10, burst=1))
-    at: list[float] = []
-    judge = adapter.send
-
-    async with open_engine(redis_url, tmp_path) as engine:
-
-        async def noted(*args: object) -> object:
-            at.append(asyncio.get_running_loop().time())
-            return await judge(*args)  # type: ignore[arg-type]
-
-        adapter.send = noted  # type: ignore[assignment,method-assign]
-        engine.adapters["test"] = adapter
-        topic = await engine.create_topic("rated")
-        await engine.subscribe(topic.urn, "test", "slow", confirmed=True)
-        async with working(engine):
-            for number in range(6):
-                await engine.publish(topic.urn, f"number {number}")
-            await all_ended(engine)
-    assert len(at) == 6
-    assert at[-1] - at[0] >= 0.45
 
 
 async def test_a_closed_window_without_penalty_opens_with_the_next(engine: Engine) -> None:
