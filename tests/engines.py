@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -35,13 +35,15 @@ async def open_engine(
     data: Path,
     transport: Transport | None = None,
     adapters: Iterable[Adapter[Any, Any]] = (),
+    tables: Mapping[str, dict[str, Any]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Engine]:
     """An engine on the Redis at ``url``; with a transport it opens no sockets to endpoints.
 
-    ``adapters`` are there beside the installed ones, and instead of those of their protocols.
+    ``adapters`` are there beside the installed ones, and instead of those of their protocols;
+    ``tables`` are the installed ones' settings, as in the file.
     """
-    settings = make_settings(data, **(QUICK | options))
+    settings = make_settings(data, adapters=dict(tables or {}), **(QUICK | options))
     opening = Engine.open(
         url,
         settings=settings,

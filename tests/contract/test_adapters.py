@@ -52,12 +52,29 @@ EXAMPLES = {
         bad={"http://8.8.8.8/": "SMN.0012", "https://localhost/": "SMN.0069"},
         extension={"header": {"X-Token": "value"}},
     ),
+    "functionstage": Example(
+        good=(
+            "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:latest",
+            "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize",
+        ),
+        bad={
+            "resize": "SMN.0012",
+            "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:..": (
+                "SMN.0012"
+            ),
+        },
+    ),
+    "functiongraph": Example(
+        good=("48aff955-dd1b-4ef1-9e5d-9d0b5cf0f1b5",), bad={"a/b": "SMN.0012"}
+    ),
     "sms": Example(
         good=("13600000000", "+8613600000000"),
         bad={"136-0000": "SMN.0012", "somebody": "SMN.0012"},
     ),
 }
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "function": {"url": "http://gw/{urn}", "workflow_url": "http://gw/{id}"},
+}
 """What `tocsin.toml` says to adapters that speak only where they are told to."""
 HOSTILE_ENDPOINTS = ("", " ", "\x00", "%s%n{}", "../../etc/passwd", "x" * 100_000, "中文")
 HOSTILE_ENDINGS = (" ", "\x00", "\n", "\r\nX: y", "\x1b[31m", "\u202e", "1" * 100_000, "中文", "🙂")

@@ -1,5 +1,6 @@
 """Documents that list what the code defines say the same as the code."""
 
+import re
 import tomllib
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -12,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from engine.adapter_settings import Own
 from engine.errors import CATALOG
 from engine.ports import Configure
-from engine.registry import GROUP
+from engine.registry import GROUP, load_adapters
 from engine.settings import Settings
 from engine.testing import fake_ports
 
@@ -95,6 +96,16 @@ def test_the_readme_lists_every_setting() -> None:
 def test_the_readme_lists_the_settings_of_every_adapter() -> None:
     """As for the engine's own."""
     assert [name for name, table in adapter_tables().items() if table not in README] == []
+
+
+def test_the_readmes_examples_of_adapters_are_accepted() -> None:
+    """Whoever copies one gets what it says."""
+    found = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    examples = [tomllib.loads(text) for text in found]
+    tables = [example["adapters"] for example in examples if "adapters" in example]
+    assert tables
+    for table in tables:
+        assert load_adapters(fake_ports(), table)
 
 
 def test_the_readme_lists_our_error_codes() -> None:
