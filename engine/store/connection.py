@@ -16,13 +16,11 @@ from typing import Any, Self
 from engine.errors import StoreUnavailable, StoreUnfit
 from engine.settings import Durability, Settings
 from engine.store.address import Form, parse_url
-from engine.store.exchange import CALL_SECONDS, Exchange, Reader, too_late
+from engine.store.exchange import Exchange, Reader, too_late
+from engine.store.link import CALL_SECONDS, Arg, Command, ConnectionLost, Link
 from engine.store.scripts import Script, script
 from engine.store.topology import Topology, topology
 from engine.store.wire import (
-    Arg,
-    Command,
-    ConnectionLost,
     Node,
     NotConnected,
     ServerInfo,
@@ -259,35 +257,51 @@ class Store:
     ) -> list[Any]:
         """Bring one pipeline to its end; a command that failed has a `StoreError` for its reply."""
         exchange = Exchange(commands, scripts, wait_replicas=wait_replicas)
+        servers, began = self._servers, time.monotonic()
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            if not servers.stale and not wait_replicas:
+                node = servers.owner(key)
+                link = node.ready()
+                if link is not None:
+                    # As nearly always: there is nothing to wait for but the reply, and the
+                    # connection bounds that.
+                    await self._try(exchange, node, link, repeatable=repeatable)
+                    if exchange.ended:
+                        return exchange.replies
+            async with asyncio.timeout(began + CALL_SECONDS - time.monotonic()):
                 await self._send(exchange, key, repeatable=repeatable)
         except TimeoutError as error:
-            self._servers.stale = True
+            servers.stale = True
             raise too_late() from error
         return exchange.replies
 
     async def _send(self, exchange: Exchange, key: Key, *, repeatable: bool) -> None:
-        servers, second_chance = self._servers, True
+        servers = self._servers
         while not exchange.ended:
             node = exchange.detour
             if node is None:
                 if servers.stale:
                     await servers.refresh()
                 node = servers.owner(key)
-            try:
-                await exchange.send(node, servers)
-            except ConnectionLost as error:
-                servers.stale = True
-                if not (repeatable and second_chance):
-                    raise lost(node, error) from error
-                second_chance = False
-            except NotConnected:
-                # Nothing was sent, and the master may be another one by now.
-                servers.stale = True
-                if not second_chance:
-                    raise
-                second_chance = False
+            await self._try(exchange, node, None, repeatable=repeatable)
+
+    async def _try(
+        self, exchange: Exchange, node: Node, link: Link | None, *, repeatable: bool
+    ) -> None:
+        """Send once; raises unless it worked or may be tried once more."""
+        try:
+            await exchange.send(node, self._servers, link)
+        except ConnectionLost as error:
+            self._servers.stale = True
+            if not (repeatable and exchange.second_chance):
+                raise lost(node, error) from error
+            exchange.second_chance = False
+        except NotConnected:
+            # Nothing was sent, and the master may be another one by now.
+            self._servers.stale = True
+            if not exchange.second_chance:
+                raise
+            exchange.second_chance = False
 
 
 def _evalsha(script: Script, keys: Sequence[Key], args: Sequence[Arg]) -> Command:

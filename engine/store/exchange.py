@@ -6,24 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-import redis.exceptions as foreign
-from redis.asyncio.connection import AbstractConnection
-
 from engine.errors import StoreError, StoreUnavailable
-from engine.store.scripts import Script
-from engine.store.topology import Topology, redirection
-from engine.store.wire import (
+from engine.store.link import (
+    CALL_SECONDS,
     Arg,
     Command,
-    Node,
-    as_ours,
-    exchange_on,
+    ConnectionLost,
+    Link,
+    ReplyError,
     pack,
-    translate,
 )
-
-CALL_SECONDS: Final = 1.8
-"""Bound of one call, connecting included: an API request answers within two seconds."""
+from engine.store.scripts import Script
+from engine.store.topology import Topology, redirection
+from engine.store.wire import Node, as_ours, translate
 
 _WAIT_MS: Final = 1000
 _MAX_SENDS: Final = 5
@@ -40,7 +35,8 @@ class Exchange:
     """A pipeline on its way: which commands still lack a final reply, and where they go next.
 
     ``scripts`` has the script of each command, or nothing. ``detour`` is the node that the
-    next `send` must go to, None for the owner of the key.
+    next `send` must go to, None for the owner of the key; ``second_chance`` whether it may still
+    be sent once more after a connection failed.
     """
 
     def __init__(
@@ -49,6 +45,7 @@ class Exchange:
         """Nothing is sent yet."""
         self.replies: list[Any] = [None] * len(commands)
         self.detour: Node | None = None
+        self.second_chance = True
         self._commands = commands
         self._scripts = scripts
         self._wait = wait_replicas
@@ -62,16 +59,25 @@ class Exchange:
         """Whether every command has its reply; one that failed has a `StoreError` for it."""
         return not self._pending
 
-    async def send(self, node: Node, servers: Topology) -> None:
-        """Send what is pending; afterwards only what the server did nothing about still is."""
+    async def send(self, node: Node, servers: Topology, link: Link | None = None) -> None:
+        """Send what is pending; afterwards only what the server did nothing about still is.
+
+        ``link`` is a connection to the node that is ready, if there is one.
+        """
         batch, first = self._batch()
         asking, self._asking, self._unknown = self._asking, False, {}
         self.detour, self._sends = None, self._sends + 1
-        answers = await node.exchange(batch)
+        if self._wait:
+            # What follows WAIT on its connection waits for the replicas, too.
+            answers = await node.exchange_alone(batch)
+        elif link is not None:
+            answers = await node.ask(link, batch)
+        else:
+            answers = await node.exchange(batch)
         replicas = answers.pop() if self._wait else None
         sent, self._pending = self._pending, []
         for index, answer in zip(sent, answers[first :: 1 + asking], strict=True):
-            if isinstance(answer, Exception) and self._again(index, answer, node, servers):
+            if isinstance(answer, ReplyError) and self._again(index, answer, node, servers):
                 self._pending.append(index)
             else:
                 self.replies[index] = as_ours(answer, node.name)
@@ -91,7 +97,7 @@ class Exchange:
             batch.append(("WAIT", 1, _WAIT_MS))
         return batch, first
 
-    def _again(self, index: int, error: Exception, node: Node, servers: Topology) -> bool:
+    def _again(self, index: int, error: ReplyError, node: Node, servers: Topology) -> bool:
         """Whether the server did nothing and says what would help; takes note of that."""
         if self._sends >= _MAX_SENDS:
             return False
@@ -101,11 +107,11 @@ class Exchange:
             self.detour = servers.at(place)
             servers.stale = servers.stale or not self._asking
             return True
-        if isinstance(error, foreign.NoScriptError) and self._scripts:
+        if error.code == "NOSCRIPT" and self._scripts:
             self._unknown[self._scripts[index].sha] = self._scripts[index]
             self.detour = node
             return True
-        if isinstance(error, foreign.ReadOnlyError | foreign.ClusterDownError):
+        if error.code in {"READONLY", "CLUSTERDOWN"}:
             servers.stale = True
             return self._sends == 1
         return False
@@ -131,7 +137,7 @@ class Reader:
         self.broken = False
         self._servers = servers
         self._key = key
-        self._connection: AbstractConnection | None = None
+        self._connection: Link | None = None
         self._name = ""
 
     async def call(self, *command: Arg) -> Any:
@@ -142,7 +148,7 @@ class Reader:
         try:
             async with asyncio.timeout(_bound_seconds(command)):
                 connection = self._connection or await self._connect()
-                reply = (await exchange_on(connection, [pack(command)]))[0]
+                reply = (await connection.ask(pack(command), 1, timed=False))[0]
         except BaseException as error:
             await self.close()
             if (ours := self._translated(error)) is None:
@@ -165,9 +171,9 @@ class Reader:
         self.broken = True
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            connection.abort("closed")
 
-    async def _connect(self) -> AbstractConnection:
+    async def _connect(self) -> Link:
         if self._servers.stale:
             await self._servers.refresh()
         node = self._servers.owner(self._key)
@@ -177,11 +183,11 @@ class Reader:
 
     def _translated(self, error: BaseException) -> StoreError | None:
         """The error of ours for one that broke a call off, None where it is not foreign."""
-        if isinstance(error, foreign.RedisError | OSError | StoreUnavailable):
+        if isinstance(error, ConnectionLost | StoreUnavailable):
             self._servers.stale = True
         if isinstance(error, TimeoutError):
             return too_late()
-        if isinstance(error, foreign.RedisError | OSError):
+        if isinstance(error, ConnectionLost):
             return translate(error, self._name)
         return None
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from engine.store.connection import Store
     from engine.store.keys import Keys
-    from engine.store.wire import Command
+    from engine.store.link import Command
 
 
 async def ask_topics(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 from typing import Any, Final, Protocol
-
-import redis.exceptions as foreign
-from redis.crc import key_slot
 
 from engine.errors import StoreError, StoreUnavailable, StoreUnfit
 from engine.store.address import Form, Place, Target, place_name
-from engine.store.wire import Command, ConnectionLost, Node, as_ours, or_raise
+from engine.store.link import Command, ConnectionLost, ReplyError
+from engine.store.wire import Node, as_ours, or_raise
 
 _SLOTS: Final = 16384
 _ASK_SECONDS: Final = 0.5
@@ -81,7 +80,7 @@ class _Standalone:
         self.stale = False
 
     async def close(self) -> None:
-        await self._node.close()
+        self._node.close()
 
 
 class _Sentinel:
@@ -119,10 +118,10 @@ class _Sentinel:
                 previous, options = self._master, self._target.options
                 self._master = Node(place, tls=self._target.tls, options=options)
                 if previous is not None:
-                    await previous.close()
+                    previous.close()
             else:
                 # The same place may be a server that was demoted or has restarted.
-                await self._master.drop_idle()
+                self._master.drop_links()
             self.stale = False
 
     async def _ask(self) -> Place:
@@ -143,7 +142,7 @@ class _Sentinel:
 
     async def close(self) -> None:
         for node in (*self._sentinels, *self.masters()):
-            await node.close()
+            node.close()
 
 
 class _Cluster:
@@ -183,7 +182,7 @@ class _Cluster:
             self._slots = slots
             masters = set(self.masters())
             for place in [place for place, node in self._nodes.items() if node not in masters]:
-                await self._nodes.pop(place).close()
+                self._nodes.pop(place).close()
             self.stale = False
 
     async def _ask(self) -> list[tuple[int, int, Place]]:
@@ -202,7 +201,7 @@ class _Cluster:
 
     async def close(self) -> None:
         for node in self._nodes.values():
-            await node.close()
+            node.close()
 
 
 async def _ask_one(node: Node, command: Command) -> Any:
@@ -222,7 +221,20 @@ def _slot_range(entry: Any, asked: Place) -> tuple[int, int, Place]:
 
 
 def redirection(reply: Any, asked: Place) -> tuple[Place, bool] | None:
-    """Where a MOVED or ASK reply points to, and whether it is an ASK; None for other replies."""
-    if not isinstance(reply, foreign.AskError):  # MovedError is a kind of AskError in redis-py
+    """Where a MOVED or ASK reply points to, and whether it is an ASK; None for other replies.
+
+    ``MOVED slot host:port`` (Redis Cluster specification); an empty host is the one asked.
+    """
+    if not isinstance(reply, ReplyError) or reply.code not in {"MOVED", "ASK"}:
         return None
-    return (reply.host or asked[0], int(reply.port)), not isinstance(reply, foreign.MovedError)
+    host, _, port = str(reply).split(" ")[2].rpartition(":")
+    return (host or asked[0], int(port)), reply.code == "ASK"
+
+
+def key_slot(key: bytes) -> int:
+    """The Cluster's slot of a key: CRC-16 (XMODEM) of it, or of its hash tag if it has one."""
+    opening = key.find(b"{")
+    closing = key.find(b"}", opening + 1) if opening >= 0 else -1
+    return (
+        binascii.crc_hqx(key[opening + 1 : closing] if closing > opening + 1 else key, 0) % _SLOTS
+    )

@@ -1,9 +1,4 @@
-"""One server and the connections to it: the only module that touches redis-py.
-
-A connection carries one exchange at a time: commands in one write, replies in one read. It
-goes back to the idle ones only after the last reply; a time-out, a cancellation or an error
-in between drops it, so that nobody ever reads another's reply.
-"""
+"""One server: the connections to it, who it is, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -12,24 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import hiredis
-import redis.exceptions as foreign
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
-
 from engine.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
+from engine.store import link as links
 from engine.store.address import Place, place_name
+from engine.store.link import Command, ConnectionLost, CredentialsRefused, Link, ReplyError, pack
 
-Arg = str | bytes | int | float
-Command = tuple[Arg, ...]
-
-MAX_CONNECTIONS: Final = 32
-"""Connections to one server and process: enough that concurrent publishes share fsyncs, few
-enough that hundreds of processes stay below Redis's default of 10,000 clients."""
+_SHARED: Final = 4
+"""Connections that all calls share. One would do for replies; but the server takes 16 KB from
+each at a time, and what it takes together shares an fsync."""
+_BUSY: Final = 8
+"""Calls under way on each of them before there is another."""
+_OWN: Final = 32
+"""Connections for calls that must have one of their own, at most."""
 
 _OLDEST: Final = (6, 2)
 
@@ -47,10 +36,6 @@ _UNAVAILABLE_CODES: Final = (
 )
 
 
-class ConnectionLost(Exception):
-    """The exchange broke off: the commands may or may not have run."""
-
-
 class NotConnected(StoreUnavailable):
     """No connection could be made: nothing was sent."""
 
@@ -66,26 +51,14 @@ class ServerInfo:
 
 
 def translate(error: Exception, name: str) -> StoreError:
-    """The error of ours that an error reply, or redis-py, stands for."""
+    """The error of ours that an error reply, or a broken connection, stands for."""
     text = str(error)
-    # redis-py hides some errors of its handshake inside a ConnectionError.
-    kinds = (error, error.__cause__)
-    if isinstance(error, foreign.OutOfMemoryError) or "-OOM " in text:
-        return StoreFull(f"The Redis server at {name} is out of memory.")
-    if any(
-        isinstance(one, foreign.AuthenticationError | foreign.NoPermissionError) for one in kinds
-    ):
+    if isinstance(error, CredentialsRefused) or text.startswith(("NOAUTH ", "NOPERM ")):
         return StoreUnfit(f"The Redis server at {name} refuses the credentials: {text}")
+    if text.startswith("OOM ") or "-OOM " in text:
+        return StoreFull(f"The Redis server at {name} is out of memory.")
     if (
-        isinstance(
-            error,
-            foreign.ConnectionError
-            | foreign.TimeoutError
-            | foreign.ReadOnlyError
-            | foreign.ClusterDownError
-            | foreign.TryAgainError
-            | OSError,
-        )
+        isinstance(error, ConnectionLost | OSError)
         or text.startswith(_UNAVAILABLE_CODES)
         # Redis 6.2 wraps what a command inside a script answered.
         or any(f"-{code}" in text for code in _UNAVAILABLE_CODES)
@@ -119,122 +92,113 @@ class Node:
     """One server. ``info`` is what it said of itself when it last took a connection."""
 
     def __init__(self, place: Place, *, tls: bool, options: Mapping[str, Any]) -> None:
-        """``options`` are the keyword arguments of redis-py's connections."""
+        """``options`` are credentials, database and TLS settings of `address.Target`."""
         self.place = place
         self.name = place_name(place)
         self.info: ServerInfo | None = None
         self._tls = tls
         self._options = options
-        self._idle: list[AbstractConnection] = []
-        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._shared: list[Link] = []
+        self._opening = 0
+        self._own: list[Link] = []
+        self._room = asyncio.Semaphore(_OWN)
         self._closed = False
+
+    def ready(self) -> Link | None:
+        """An open connection with room, None where one has to be made first."""
+        best = None
+        for link in self._shared:
+            if not link.broken and (best is None or link.load < best.load):
+                best = link
+        if best is None or (best.load >= _BUSY and len(self._shared) + self._opening < _SHARED):
+            return None
+        return best
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands in one write and return their replies; error replies stay values.
 
         Raises `ConnectionLost` when the replies did not all arrive, `NotConnected` when no
-        connection could be made, `StoreUnfit` for a server too old. Not bounded in time: the
-        caller is.
+        connection could be made, `StoreUnfit` for a server too old, `TimeoutError` when it is
+        silent. Connecting is not bounded in time: the caller is.
         """
-        packed = [pack(command) for command in commands]
+        link = self.ready()
+        if link is None:
+            link = await self._share()
+        return await self.ask(link, commands)
+
+    async def ask(self, link: Link, commands: Sequence[Command]) -> list[Any]:
+        """As `exchange`, on a connection that is ready."""
+        packed = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
+        try:
+            return await link.ask(packed, len(commands))
+        except ConnectionLost:
+            # The others lead to the same server; the next call shall not trip over them.
+            self.drop_links()
+            raise
+
+    async def exchange_alone(self, commands: Sequence[Command]) -> list[Any]:
+        """As `exchange`, on a connection that nobody else waits behind meanwhile."""
         async with self._room:
-            connection = await self._take()
+            link = None
+            while self._own and (link is None or link.broken):
+                link = self._own.pop()
+            if link is None or link.broken:
+                link = await self.connect()
             try:
-                replies = await exchange_on(connection, packed)
-            except BaseException as error:
-                await connection.disconnect(nowait=True)
-                if isinstance(error, foreign.RedisError | OSError):
-                    # The others lead to the same server; the next call shall not trip over them.
-                    await self.drop_idle()
-                    raise ConnectionLost(str(error)) from error
+                replies = await self.ask(link, commands)
+            except BaseException:
+                link.abort("given up")
                 raise
             if self._closed:
-                await connection.disconnect(nowait=True)
+                link.retire()
             else:
-                self._idle.append(connection)
+                self._own.append(link)
             return replies
 
-    async def connect(self) -> AbstractConnection:
+    async def connect(self) -> Link:
         """A new connection that the caller owns; notes who answered."""
-        connection = self._make()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py
-            reply = (await exchange_on(connection, [pack(("INFO", "server"))]))[0]
-            self.note(or_raise(as_ours(reply, self.name)))
-        except BaseException as error:
-            await connection.disconnect(nowait=True)
-            if isinstance(error, foreign.RedisError | OSError):
-                ours = translate(error, self.name)
-                raise (
-                    NotConnected(str(ours)) if isinstance(ours, StoreUnavailable) else ours
-                ) from error
+            link, info = await links.connect(self.place, tls=self._tls, options=self._options)
+        except (ConnectionLost, CredentialsRefused, ReplyError, OSError) as error:
+            ours = translate(error, self.name)
+            raise (
+                NotConnected(str(ours)) if isinstance(ours, StoreUnavailable) else ours
+            ) from error
+        try:
+            self.note(info)
+        except StoreUnfit:
+            link.abort("not fit")
             raise
-        return connection
+        return link
 
     def note(self, info: bytes) -> None:
         """Take in an INFO reply's section ``server``; raises `StoreUnfit` for one too old."""
         self.info = _server_info(info, self.name)
 
-    async def drop_idle(self) -> None:
-        """Close the idle connections: what they lead to is no longer the server it was."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.disconnect(nowait=True)
+    def drop_links(self) -> None:
+        """Close all connections after their calls: they lead to what is no longer the server."""
+        links = self._shared + self._own
+        self._shared, self._own = [], []
+        for link in links:
+            link.retire()
 
-    async def close(self) -> None:
-        """Close the idle connections now and each one in use after its exchange."""
+    def close(self) -> None:
+        """Close the connections, each after the calls under way."""
         self._closed = True
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.disconnect()
+        self.drop_links()
 
-    async def _take(self) -> AbstractConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            # Readable while nothing was asked: the server has closed it, or it is out of step.
-            if not await connection.can_read():
-                return connection
-            await connection.disconnect(nowait=True)
-        return await self.connect()
-
-    def _make(self) -> AbstractConnection:
-        common: dict[str, Any] = {
-            # redis-py writes and reads under asyncio.wait_for or a time-out of its own when
-            # these are set, and it sets them by default; Python 3.11's wait_for can lose a
-            # cancellation. `Store` bounds every call instead.
-            "socket_timeout": None,
-            "socket_connect_timeout": None,
-            "protocol": 2,
-            "driver_info": None,
-            **self._options,
-        }
-        host, port = self.place
-        if not port:
-            return UnixDomainSocketConnection(path=host, **common)
-        kind = SSLConnection if self._tls else Connection
-        return kind(host=host, port=port, **common)
-
-
-def pack(command: Sequence[Arg]) -> bytes:
-    """A command as it goes over the wire."""
-    # Its stub says a tuple of one.
-    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
-    return packed
-
-
-async def exchange_on(connection: AbstractConnection, packed: Sequence[bytes]) -> list[Any]:
-    """Send packed commands and read their replies on a connection that the caller holds.
-
-    Any exception leaves it out of step: the caller must drop it.
-    """
-    await connection.send_packed_command(packed, check_health=False)
-    replies: list[Any] = []
-    for _ in packed:
+    async def _share(self) -> Link:
+        self._opening += 1
         try:
-            replies.append(await connection.read_response(disable_decoding=True))
-        except foreign.ResponseError as error:
-            replies.append(error)
-    return replies
+            link = await self.connect()
+        finally:
+            self._opening -= 1
+        if self._closed:
+            link.retire()
+        else:
+            self._shared = [one for one in self._shared if not one.broken]
+            self._shared.append(link)
+        return link
 
 
 def _server_info(text: bytes, name: str) -> ServerInfo:
