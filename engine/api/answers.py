@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiohttp import web
+from pydantic_core import to_json
 
+from engine.api.response import Response
 from engine.errors import TocsinError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Failure(TocsinError):
         return cls(refused.status, refused.code, refused.message, retry_after=refused.retry_after)
 
 
-def request_failure(failure: Failure, shape: Shape, request_id: str) -> web.Response:
+def request_failure(failure: Failure, shape: Shape, request_id: str) -> Response:
     """Render a failure in JSON; ``shape`` must not be a page's."""
     body: dict[str, Any]
     if shape is Shape.MESSAGE:
@@ -92,15 +92,15 @@ def retry_header(failure: Failure) -> dict[str, str]:
     return {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
 
 
-def render(reply: Reply, request_id: str) -> web.Response:
+def render(reply: Reply, request_id: str) -> Response:
     """The response for a reply."""
     body = dump(reply.body) if isinstance(reply.body, dict) else reply.body
     headers = {REQUEST_ID: request_id, **reply.headers}
     if body is not None:
         headers["Content-Type"] = reply.content_type
-    return web.Response(body=body, status=reply.status, headers=headers)
+    return Response(reply.status, headers, body)
 
 
 def dump(body: dict[str, Any]) -> bytes:
     """Compact JSON."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(body)

@@ -21,10 +21,12 @@ from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
 from engine.api.recorder import Recorder
+from engine.api.response import Response
 from engine.api.routes import Auth, Route, Router
 from engine.api.services import Services
 from engine.api.table import ROUTES
 from engine.errors import Refused, StoreError, StoreFull
+from engine.logs import note
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -50,7 +52,7 @@ class Gateway:
         self._proxies = Proxies(trusted_proxies)
         self._public_url = public_url.rstrip("/")
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> Response:
         """The answer, whatever happens; raises nothing but cancellation."""
         started = time.perf_counter()
         request_id = secrets.token_hex(16)
@@ -120,7 +122,7 @@ class Gateway:
             client=origin.client,
         )
 
-    async def _run(self, request: web.BaseRequest, call: Call) -> web.Response:
+    async def _run(self, request: web.BaseRequest, call: Call) -> Response:
         route = call.route
         if self.services.draining and not route.quiet:
             raise Refused("TOCSIN.0002", retry_after=_RETRY_S)
@@ -147,13 +149,13 @@ class Gateway:
 
     def _refuse(
         self, failure: Failure, shape: Shape, request_id: str, call: Call | None
-    ) -> web.Response:
+    ) -> Response:
         if shape is Shape.PAGE and call is not None:
             return render(pages.failed(call, failure), request_id)
         return request_failure(failure, shape, request_id)
 
     def _settle(
-        self, request: web.BaseRequest, response: web.Response, failure: Failure | None
+        self, request: web.BaseRequest, response: Response, failure: Failure | None
     ) -> None:
         # A connection with an unread body cannot serve another request.
         unread = failure is not None and request.can_read_body and not request.content.is_eof()
@@ -181,8 +183,6 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes:
         raise Failure(413, "APIGW.0201", "Request entity too large.")
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # That was no part of the answer, which has still to be counted from nothing.
-        request.writer.output_size = 0
     content = request.content
     if content.is_eof():
         body = content.read_nowait()
@@ -240,19 +240,18 @@ def _log(
     path: str,
     route: Route | None,
     call: Call | None,
-    response: web.Response,
+    response: Response,
     failure: Failure | None,
     origin: Origin,
     took_s: float,
 ) -> None:
     """One event a request. The query stays out: tokens of links are in it."""
-    if not _LOG.isEnabledFor(logging.INFO) or (
-        failure is None and route is not None and route.quiet
-    ):
+    if failure is None and route is not None and route.quiet:
         return
-    _LOG.info(
+    note(
+        _LOG,
         "request.answered",
-        extra={
+        {
             "request_id": response.headers["X-Request-Id"],
             "operation": route.operation if route else "-",
             "method": request.method,

@@ -9,9 +9,8 @@ from engine.models import Actor, Operation
 from engine.policy import audit
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from engine.api.call import Call
+    from engine.api.response import Response
     from engine.api.routes import Trace
     from engine.app import Engine
     from engine.iam.callers import Caller
@@ -23,7 +22,7 @@ class Recorder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def note(self, call: Call, response: web.Response, client: str, took_s: float) -> None:
+    def note(self, call: Call, response: Response, client: str, took_s: float) -> None:
         """Record a call of a traced route, if its caller is proven and acts in a project."""
         trace, caller = call.route.trace, call.caller
         if trace is None or caller is None or not call.authentic or not caller.project_id:
@@ -42,14 +41,14 @@ class Recorder:
         trace: Trace,
         call: Call,
         caller: Caller,
-        response: web.Response,
+        response: Response,
         client: str,
         at_ms: int,
     ) -> None:
         read_only, good = call.route.method == "GET", response.status < 400
         body = audit.parse(call.content.raw) if call.content.raw else None
         # What a good reading shows was not changed by it, and may be long.
-        told = response.body if isinstance(response.body, bytes) else b""
+        told = response.body or b""
         answer = audit.parse(told) if told and not (read_only and good) else None
         name = audit.trace_name(trace.name, body)
         identifier, resource_name = audit.resource(trace.resource_type, call.path, body, answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
@@ -45,7 +45,7 @@ async def serve_api(
     gateway = Gateway(engine, settings.public_url, settings.trusted_proxies)
     runner = web.ServerRunner(
         _Server(
-            gateway.handle,
+            cast("Any", gateway.handle),  # our responses have what aiohttp's server asks of one
             access_log=None,
             auto_decompress=False,  # what is signed is what came over the wire
             keepalive_timeout=_KEEPALIVE_S,
@@ -80,7 +80,7 @@ class _Connection(web.RequestHandler):
         failure = Failure(400, "APIGW.0201", "API request error. This is not an HTTP request.")
         response = request_failure(failure, Shape.SMN, secrets.token_hex(16))
         response.force_close()
-        return response
+        return cast("web.StreamResponse", response)
 
 
 class _Server(web.Server):

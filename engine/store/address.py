@@ -46,7 +46,7 @@ class Target:
     """A parsed URL.
 
     ``options`` and ``sentinel_options`` are credentials, database and TLS settings by the
-    names that redis-py's connections take; they are kept out of ``repr``.
+    the names that redis-py takes in its URLs; they are kept out of ``repr``.
     """
 
     form: Form

@@ -6,7 +6,7 @@ one turn of the event loop arrives together, and one fsync of the server serves 
 
 Nobody ever reads another's reply: a call that gives up leaves its place in the queue, where its
 replies are dropped. Redis's protocol is parsed by hiredis; the rest is here because it is on
-the path of every message (DECISIONS.md).
+the path of every message (DECISIONS.md, 25).
 """
 
 from __future__ import annotations

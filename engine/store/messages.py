@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from pydantic_core import to_json
+
 from engine.errors import StoreError
 from engine.models import Kind, Message
 
@@ -54,7 +56,7 @@ def context(topic_id: str, message_id: str) -> str:
 
 def encode(message: Message) -> bytes:
     """The message as Redis keeps it; its id and topic id are in the key and the reference."""
-    return json.dumps(
+    return to_json(
         [
             _VERSION,
             message.kind,
@@ -70,10 +72,8 @@ def encode(message: Message) -> bytes:
             message.topic_name,
             message.display_name,
             *(() if message.recipient is None else (message.recipient,)),
-        ],
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+        ]
+    )
 
 
 def decode(message_id: str, topic_id: str, stored: bytes) -> Message:

@@ -44,7 +44,7 @@ FORBIDDEN = {
 WALLS = {
     "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
     "cryptography": {"engine.iam", "engine.sealing", "engine.signing", "engine.vault"},
-    "redis": {"engine.store"},
+    "hiredis": {"engine.store.link"},
     "rich": {"engine.cli"},
     "typer": {"engine.cli"},
     "uvloop": {"engine.cli"},

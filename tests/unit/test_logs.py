@@ -1,15 +1,32 @@
+import asyncio
+import io
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from engine.logs import EventFormatter
+from engine.logs import EventHandler, note
 
 
 def _format(message: str, **fields: object) -> str:
+    stream = io.StringIO()
     record = logging.makeLogRecord(
         {"msg": message, "levelname": "INFO", "created": 1_764_000_000.1234, **fields}
     )
-    return EventFormatter("api").format(record)
+    EventHandler("api", stream).emit(record)
+    return stream.getvalue().removesuffix("\n")
+
+
+@contextmanager
+def _only(handler: logging.Handler) -> Iterator[None]:
+    """Let this handler be the only one that the root logger has."""
+    root = logging.root
+    before, root.handlers = root.handlers, [handler]
+    try:
+        yield
+    finally:
+        root.handlers = before
 
 
 def test_fields_follow_the_event() -> None:
@@ -43,3 +60,53 @@ def test_an_exception_is_one_line_too() -> None:
     assert "error=" in line
     assert "traceback=" in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("others", [False, True])
+async def test_a_frequent_event_is_written_like_any_other(others: bool) -> None:
+    """Whether or not somebody else listens."""
+    stream = io.StringIO()
+    logger = logging.getLogger("test.frequent")
+    logger.setLevel(logging.INFO)
+    seen = logging.NullHandler()
+    if others:
+        logger.addHandler(seen)
+    with _only(EventHandler("api", stream)):
+        note(logger, "request.answered", {"status": 200, "path": "/a b"})
+        await asyncio.sleep(0)
+    logger.removeHandler(seen)
+    assert stream.getvalue().endswith('request.answered status=200 path="/a b"\n')
+
+
+async def test_events_of_one_turn_are_written_together() -> None:
+    """Thousands of lines a second cost few calls, and none is written late."""
+    stream = io.StringIO()
+    handler = EventHandler("api", stream)
+    for number in range(3):
+        handler.write(0.0, "INFO", f"event.{number}", {})
+    assert stream.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == [
+        "event.0",
+        "event.1",
+        "event.2",
+    ]
+
+
+async def test_a_warning_is_written_at_once() -> None:
+    """It may be the last thing that a process says."""
+    stream = io.StringIO()
+    EventHandler("api", stream).handle(
+        logging.makeLogRecord({"msg": "going.down", "levelname": "WARNING", "levelno": 30})
+    )
+    assert "going.down" in stream.getvalue()
+
+
+def test_a_quiet_logger_writes_nothing() -> None:
+    """The level counts for frequent events, too."""
+    stream = io.StringIO()
+    logger = logging.getLogger("test.quiet")
+    logger.setLevel(logging.WARNING)
+    with _only(EventHandler("api", stream)):
+        note(logger, "request.answered", {})
+    assert stream.getvalue() == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -57,7 +58,10 @@ async def test_draining_is_told_to_whoever_is_still_connected(settings: Settings
     """A request that comes through anyway is refused, and the service is not ready."""
     gateway = Gateway(FakeEngine())  # type: ignore[arg-type]
     gateway.services.draining = True
-    async with RawTestServer(gateway.handle) as server, aiohttp.ClientSession() as session:
+    async with (
+        RawTestServer(cast("Any", gateway.handle)) as server,
+        aiohttp.ClientSession() as session,
+    ):
         for target, code in ((TOPICS, "TOCSIN.0002"), ("/nowhere", "APIGW.0101")):
             async with session.get(server.make_url(target)) as answer:
                 assert (await answer.json())["code"] == code
