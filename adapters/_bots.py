@@ -26,6 +26,7 @@ from engine.models import (
     Limits,
     Message,
     Outcome,
+    Rate,
     Rejected,
     Retry,
     Subscription,
@@ -97,6 +98,18 @@ class BotSettings(AdapterSettings):
     def calls(self) -> int:
         """Requests that one attempt may take: a part that failed behind others has a second."""
         return self.pieces + 1 if self.pieces > 1 else 1
+
+    def rates(self, *rates: Rate) -> tuple[Rate, ...]:
+        """The platform's rates as those of attempts, each of which may take several requests.
+
+        The parts of a message come one after another, which the larger margin is for.
+        """
+        if self.calls == 1:
+            return rates
+        return tuple(
+            Rate(max(rate.count // self.calls, 1), rate.period_s, rate.period_s / 4)
+            for rate in rates
+        )
 
 
 class WebhookSettings(BotSettings):
@@ -231,7 +244,7 @@ def fit(
     """The text as messages of at most ``room`` each, as ``measure`` counts.
 
     One message if it fits or may not be split: what is over is cut, which a mark shows. Several
-    are split behind a line's end where there is one, and counted; the last is cut if need be.
+    are split behind a line's end where one is near, and counted; the last is cut if need be.
     Every one holds the keyword, the last one (of whatever is left) ends with ``tail``. A room
     that is too small for marks is a bug of the caller's.
     """
@@ -258,7 +271,9 @@ def _split(
         if len(text) <= room and measure(text + tail) <= room:
             break
         piece = _prefix(text, room, measure)
-        piece = piece[: piece.rfind("\n") + 1] or piece
+        end = piece.rfind("\n") + 1
+        # A line's end that is far back would waste a part, of which there are few.
+        piece = piece[:end] if 2 * end > len(piece) else piece
         found.append(piece)
         text = text[len(piece) :]
     return [*found, _cut(text, room, measure, tail)]
@@ -411,8 +426,8 @@ class WebhookBot:
     EXAMPLE: ClassVar[str]
     CODES: ClassVar[Codes]
 
-    def __init__(self, ports: Ports, settings: WebhookSettings, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, ports: Ports, settings: WebhookSettings, *rates: Rate) -> None:
+        self.limits = Limits(confirm=False, secret_endpoint=True, rates=settings.rates(*rates))
         self._settings = settings
         self._clock = ports.clock
         self._guard = ports.guard

@@ -26,11 +26,12 @@ from adapters._bots import (
     json_bytes,
     room_for,
 )
-from engine.models import Limits
+from engine.models import Rate
 
 if TYPE_CHECKING:
     from engine.ports import Ports
 
+_RATES: Final = (Rate(20, 60, 5),)
 _BODY_BYTES: Final = 20_000
 _BLOCK_S: Final = 600
 """How long a bot that was too fast is shut out."""
@@ -79,8 +80,7 @@ class DingTalkAdapter(WebhookBot):
     )
 
     def __init__(self, ports: Ports) -> None:
-        settings = ports.configure(DingTalkSettings)
-        super().__init__(ports, settings, Limits(confirm=False, secret_endpoint=True))
+        super().__init__(ports, ports.configure(DingTalkSettings), *_RATES)
 
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """Text or Markdown; who is mentioned must also be in the text, and is called once."""

@@ -21,11 +21,12 @@ from adapters._bots import (
     json_bytes,
     room_for,
 )
-from engine.models import Limits
+from engine.models import Rate
 
 if TYPE_CHECKING:
     from engine.ports import Ports
 
+_RATES: Final = (Rate(5, 1, 0.2), Rate(100, 60, 5))
 _BODY_BYTES: Final = 20_000
 """The guide says 20 KB of the whole body."""
 _SIGNATURE_BYTES: Final = 128
@@ -73,8 +74,7 @@ class LarkAdapter(WebhookBot):
     )
 
     def __init__(self, ports: Ports) -> None:
-        settings = ports.configure(LarkSettings)
-        super().__init__(ports, settings, Limits(confirm=False, secret_endpoint=True))
+        super().__init__(ports, ports.configure(LarkSettings), *_RATES)
 
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """Text, or a card for Markdown: the platform has no plain form of it."""

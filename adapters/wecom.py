@@ -10,11 +10,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters._bots import PAUSE_S, Codes, Post, WebhookBot, WebhookSettings, fit, plain_bytes
-from engine.models import Limits
+from engine.models import Rate
 
 if TYPE_CHECKING:
     from engine.ports import Ports
 
+_RATES: Final = (Rate(20, 60, 5),)
 _TEXT_BYTES: Final = 2048
 _MARKDOWN_BYTES: Final = 4096
 _MENTIONS: Final = 100
@@ -51,8 +52,7 @@ class WecomAdapter(WebhookBot):
     )
 
     def __init__(self, ports: Ports) -> None:
-        settings = ports.configure(WecomSettings)
-        super().__init__(ports, settings, Limits(confirm=False, secret_endpoint=True))
+        super().__init__(ports, ports.configure(WecomSettings), *_RATES)
 
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """Text with mentioned members beside it, or Markdown with them in it."""

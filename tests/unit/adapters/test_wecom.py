@@ -1,0 +1,106 @@
+"""WeCom's bots: bodies, mentions, sizes, and what becomes of them."""
+
+import json
+
+import pytest
+
+from adapters.wecom import WecomAdapter, WecomSettings
+from engine.errors import Refused
+from engine.models import Delivered, Rejected, Throttled
+from tests.platforms.bots import Bot, Refusal
+from tests.platforms.sending import World, message, subscription
+from tests.platforms.wecom import WeCom
+
+TOKEN = "693a91f6-7xxx"
+URL = f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key={TOKEN}"
+TO = subscription("wechat", URL)
+
+
+def world(**settings: object) -> World:
+    """WeCom, and the adapter with settings."""
+    return World(WecomAdapter, WeCom, WecomSettings.model_validate(settings))
+
+
+async def test_a_text_is_its_subject_and_itself() -> None:
+    """Exactly this body."""
+    here = world()
+    here.platform.add(TOKEN)
+    assert await here.send(message(subject="alarm"), TO) == Delivered(200)
+    (request,) = here.transport.requests
+    assert request.url == URL
+    assert json.loads(request.body) == {
+        "msgtype": "text",
+        "text": {"content": "alarm\ndisk full"},
+    }
+
+
+async def test_markdown_has_its_title_above_it() -> None:
+    """The platform has no title of its own, and none is made up."""
+    here = world()
+    bot = here.platform.add(TOKEN)
+    await here.send(message(rich={"msgType": "markdown", "title": "t"}), TO)
+    await here.send(message(rich={"msgType": "markdown"}), TO)
+    assert [one.text for one in bot.shown] == ["t\ndisk full", "disk full"]
+    assert all(one.markdown for one in bot.shown)
+
+
+async def test_who_is_mentioned_is_called() -> None:
+    """Beside a text, inside of Markdown, where numbers cannot be."""
+    here = world()
+    bot = here.platform.add(TOKEN)
+    at = {"isAtAll": True, "atUserIds": ["ann", "b>d"], "atMobiles": ["138"]}
+    for kind in ("text", "markdown"):
+        await here.send(message(rich={"msgType": kind, "at": at}), TO)
+    assert [one.mentions for one in bot.shown] == [("ann", "@all", "138"), ("ann",)]
+    assert [one.text for one in bot.shown] == ["disk full", "disk full\n<@ann>"]
+
+
+@pytest.mark.parametrize(("overflow", "parts"), [("cut", 1), ("split", 3)])
+@pytest.mark.parametrize("character", ["x", "报", '"', "\x01", "🙂"])
+@pytest.mark.parametrize(("kind", "most"), [("text", 2048), ("markdown", 4096)])
+async def test_what_is_too_long_is_cut_or_split(
+    overflow: str, parts: int, character: str, kind: str, most: int
+) -> None:
+    """The platform takes every part, whatever the characters are; members are called once."""
+    here = world(overflow=overflow)
+    bot = here.platform.add(TOKEN)
+    at = {"isAtAll": False, "atUserIds": ["ann"], "atMobiles": []}
+    rich = {"msgType": kind, "content": character * 60_000, "at": at}
+    assert await here.send(message(rich=rich), TO) == Delivered(200)
+    assert len(bot.shown) == parts
+    assert all(most - 50 < len(one.text.encode()) <= most for one in bot.shown)
+    assert "[…]" in bot.shown[-1].text
+    assert sum(len(one.mentions) for one in bot.shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (93000, "errcode 93000: there is no such bot"),
+        (40058, "errcode 40058: the platform does not take the message"),
+        (45002, "errcode 45002: too long"),
+    ],
+)
+async def test_what_the_platform_refuses_for_good_is_rejected(code: int, reason: str) -> None:
+    """The code is kept, and what it means."""
+    here = world()
+    here.platform.add(TOKEN, Bot(trouble=Refusal(code, "text")))
+    assert await here.send(message(), TO) == Rejected(reason, 200, "text")
+
+
+async def test_who_is_too_fast_waits() -> None:
+    """A minute, and no try is spent."""
+    here = world()
+    here.platform.add(TOKEN)
+    outcomes = [await here.send(message(), TO) for _ in range(21)]
+    assert set(outcomes[:20]) == {Delivered(200)}
+    until_ms = here.clock.now_ms() + 60_000
+    assert outcomes[20] == Throttled(until_ms, "errcode 45009: too often", 200)
+
+
+@pytest.mark.parametrize("query", ["", "?key=", "?key=x&debug=1", "?key=a%20b"])
+async def test_a_webhook_has_one_key(query: str) -> None:
+    """Nothing else is a bot's."""
+    url = f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send{query}"
+    with pytest.raises(Refused):
+        await world().adapter.check("wechat", url, {})
