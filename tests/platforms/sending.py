@@ -35,7 +35,7 @@ def message(
     """One for all protocols; ``rich`` is its object form for every bot."""
     content = {"default": text}
     if rich is not None:
-        found = {"msgType": "text", "content": text} | rich
+        found: dict[str, Any] = {"msgType": "text", "content": text, **rich}
         for protocol in ("dingding", "dingTalkBot", "feishu", "wechat", "welink"):
             content[protocol] = found["content"]
             content[protocol + RICH] = json.dumps(found)
