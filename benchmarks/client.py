@@ -43,8 +43,8 @@ class ApiClient:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._project = f"/v2/{credentials.project_id}/notifications"
-        self._base = f"{self._project}/topics"
+        self._project = f"/v2/{credentials.project_id}"
+        self._base = f"{self._project}/notifications/topics"
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=30), cookie_jar=aiohttp.DummyCookieJar()
         )
@@ -74,16 +74,22 @@ class ApiClient:
     async def create_template(self, name: str) -> None:
         """Create a message template."""
         fields = {"message_template_name": name, "protocol": "default", "content": "{x}"}
-        await self._post(f"{self._project}/message_template", fields)
+        await self._post(f"{self._project}/notifications/message_template", fields)
 
     async def delete_topic(self, topic_urn: str) -> None:
         """Delete a topic with all its subscriptions."""
         await self._ask("DELETE", f"{self._base}/{quote(topic_urn, safe='')}")
 
-    async def get(self, path: str, **query: int) -> dict[str, object]:
+    async def get(
+        self, path: str, query: Mapping[str, object], **more: object
+    ) -> dict[str, object]:
         """What is at a path below the project's."""
-        asked = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
+        asked = "&".join(f"{name}={value}" for name, value in sorted({**query, **more}.items()))
         return await self._ask("GET", f"{self._project}/{path}?{asked}")
+
+    async def query(self, path: str, fields: Mapping[str, object]) -> dict[str, object]:
+        """The answer to a question that is posted to a path below the project's."""
+        return await self._post(f"{self._project}/{path}", fields)
 
     async def _post(self, path: str, fields: Mapping[str, object]) -> dict[str, object]:
         return await self._ask("POST", path, json.dumps(fields).encode())

@@ -98,7 +98,6 @@ class Retention:
         await self._pending.apply(shard, f"t:{topic_id}", f"-:{project}")
         await call(
             "UNLINK",
-            keys.tags(topic_id),
             keys.subscriptions(topic_id),
             keys.endpoints(topic_id),
             keys.order(topic_id),

@@ -11,7 +11,7 @@ from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Shown
 from engine.api.call import Call
 from engine.api.routes import Route, Trace
-from engine.control.tags import MAX_KEY, MAX_VALUE
+from engine.control.tags import MAX_KEY, MAX_VALUE, Tagged
 from engine.models import Topic
 from engine.policy.tag_query import Conditions, TagQuery
 
@@ -211,7 +211,7 @@ async def list_instances(call: Call) -> dict[str, Any]:
     if body.action == "count":
         return {"total_count": found.total}
     return {
-        "resources": [_instance(topic, tags) for topic, tags in found.items],
+        "resources": [_instance(tagged) for tagged in found.items],
         "total_count": found.total,
     }
 
@@ -238,17 +238,18 @@ def _conditions(given: list[Condition] | None) -> Conditions:
     return tuple((one.key, tuple(one.values or ())) for one in given or ())
 
 
-def _instance(topic: Topic, tags: dict[str, str]) -> dict[str, Any]:
+def _instance(tagged: Tagged) -> dict[str, Any]:
+    card = tagged.card
     return {
-        "resource_id": topic.id,
-        "resource_name": topic.name,
+        "resource_id": card.id,
+        "resource_name": card.name,
         "resource_detail": {
-            "enterprise_project_id": topic.enterprise_project_id,
-            "detailId": topic.id,
-            "topic_urn": topic.urn,
-            "display_name": topic.display_name,
+            "enterprise_project_id": card.enterprise_project_id,
+            "detailId": card.id,
+            "topic_urn": tagged.urn,
+            "display_name": card.display_name,
         },
-        "tags": shown(tags),
+        "tags": shown(tagged.tags),
     }
 
 

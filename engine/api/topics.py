@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api.call import Call
-    from engine.models import Attribute, Topic
+    from engine.models import Attribute, Topic, TopicCard
 
 _ANY_PROJECT = "all_granted_eps"
 
@@ -165,10 +165,15 @@ async def list_with_resources(call: Call) -> dict[str, Any]:
 async def matching(call: Call) -> Listing[Topic]:
     """The part of the project's topics that a list asks for.
 
-    A name or an id is looked up; a fuzzy filter reads the list through.
+    A name or an id is looked up; other filters search the cards of all.
     """
     topics, project = call.services.engine.topics, call.identity.project_id
     asked = cast("ListTopics", call.asked)
+    wanted = _filter(asked)
+    if wanted is not None and asked.name is None and asked.topic_id is None:
+        return await topics.search(
+            project, wanted, marker=asked.marker, offset=asked.offset, limit=asked.limit
+        )
 
     async def source(offset: int, limit: int) -> Listing[Topic]:
         if asked.name is None and asked.topic_id is None:
@@ -182,7 +187,7 @@ async def matching(call: Call) -> Listing[Topic]:
     async def place(urn: str) -> int | None:
         return await topics.place(project, urn)
 
-    return await listed(source, asked, _filter(asked), place)
+    return await listed(source, asked, wanted, place)
 
 
 async def details(call: Call) -> dict[str, Any]:
@@ -229,7 +234,7 @@ def _policy(policy: Attribute) -> dict[str, str]:
     }
 
 
-def _filter(asked: ListTopics) -> Callable[[Topic], bool] | None:
+def _filter(asked: ListTopics) -> Callable[[Topic | TopicCard], bool] | None:
     name, topic_id = asked.name, asked.topic_id
     part = (asked.fuzzy_name or "").lower()
     shown = (asked.fuzzy_display_name or "").lower()
@@ -239,13 +244,13 @@ def _filter(asked: ListTopics) -> Callable[[Topic], bool] | None:
     if not (name or topic_id or part or shown or enterprise):
         return None
 
-    def wanted(topic: Topic) -> bool:
+    def wanted(topic: Topic | TopicCard) -> bool:
         return (
             (name is None or topic.name == name)
             and (topic_id is None or topic.id == topic_id)
             and (enterprise is None or topic.enterprise_project_id == enterprise)
-            and part in topic.name.lower()
-            and shown in topic.display_name.lower()
+            and (not part or part in topic.name.lower())
+            and (not shown or shown in topic.display_name.lower())
         )
 
     return wanted

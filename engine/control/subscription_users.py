@@ -138,7 +138,7 @@ class SubscriptionUsers:
             name=described.name if name is None else name,
             groups=described.groups if groups is None else tuple(groups),
         )
-        if not await self._records.describe(user_id, changed):
+        if not await self._records.describe(user.topic, changed):
             raise _unknown()
 
     async def delete(self, domain_id: str, user_id: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from engine.control.topics import newest_first
 from engine.errors import Refused
 from engine.models import Listing
 from engine.store.tag_records import Added
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from engine.control.topics import Topics
-    from engine.models import Topic
+    from engine.models import Topic, TopicCard
     from engine.policy.tag_query import TagQuery
     from engine.store.tag_records import TagRecords
 
@@ -24,10 +27,16 @@ KINDS: Final = (TOPIC, "smn_sms", "smn_application")
 MAX_TAGS: Final = 20
 MAX_KEY: Final = 128
 MAX_VALUE: Final = 256
-_CHUNK: Final = 1000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
-Tagged = tuple["Topic", dict[str, str]]
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A topic that a query has found, with its tags."""
+
+    urn: str
+    card: TopicCard
+    tags: dict[str, str]
 
 
 class Tags:
@@ -52,7 +61,7 @@ class Tags:
 
     async def of(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
         """The tags of topics, in the same order."""
-        return await self._records.read([topic.id for topic in topics])
+        return await self._records.read(topics)
 
     async def add(self, topic: Topic, tags: Sequence[tuple[str, str]]) -> None:
         """Add tags, or give those that are there a new value: all of them or none.
@@ -65,7 +74,7 @@ class Tags:
         given = dict(tags)
         if not given or len(given) != len(tags):
             raise Refused("SMN.0038", "There must be at least one tag, and no key twice.")
-        added = await self._records.add(topic.id, given, MAX_TAGS)
+        added = await self._records.change(topic, add=given, limit=MAX_TAGS)
         if added is Added.TOPIC_GONE:
             raise Refused("SMN.0006")
         if added is Added.TOO_MANY:
@@ -75,46 +84,43 @@ class Tags:
         """Remove tags; a key that is not there is ignored. Code: SMN.0038 an empty key or none."""
         if not keys or not all(keys):
             raise Refused("SMN.0038", "There must be at least one tag, and no empty key.")
-        await self._records.remove(topic.id, dict.fromkeys(keys))
+        await self._records.change(topic, add={}, remove=dict.fromkeys(keys), limit=MAX_TAGS)
 
     async def remove_one(self, topic: Topic, key: str) -> None:
         """Remove a tag; SMN.0013 if it is not there."""
         (tags,) = await self.of([topic])
         if key not in tags:
             raise Refused("SMN.0013", "The resource has no tag with this key.")
-        await self._records.remove(topic.id, [key])
+        await self._records.change(topic, add={}, remove=[key], limit=MAX_TAGS)
 
     async def of_project(self, project_id: str, kind: str) -> dict[str, list[str]]:
         """All keys in use with all their values."""
         found: dict[str, set[str]] = {}
-        async for _, tags in self._all(project_id, kind):
-            for key, value in tags.items():
-                found.setdefault(key, set()).add(value)
+        if is_topic(kind):
+            for tags in (await self._records.of_project(project_id)).values():
+                for key, value in tags.items():
+                    found.setdefault(key, set()).add(value)
         return {key: sorted(found[key]) for key in sorted(found)}
 
     async def find(
         self, project_id: str, kind: str, query: TagQuery, *, offset: int = 0, limit: int = 0
     ) -> Listing[Tagged]:
-        """The window of all resources that the query finds, and their number."""
-        window: list[Tagged] = []
-        total = 0
-        async for topic, tags in self._all(project_id, kind):
-            if query.finds(topic.name, tags):
-                if offset <= total < offset + limit:
-                    window.append((topic, tags))
-                total += 1
-        return Listing(tuple(window), total)
-
-    async def _all(self, project_id: str, kind: str) -> AsyncIterator[Tagged]:
-        """Every resource with its tags, a bounded number at a time."""
-        start, more = 0, is_topic(kind)
-        while more:
-            page = await self._topics.list(project_id, offset=start, limit=_CHUNK)
-            # Fewer items than asked for are no end: what is gone is left out of a page.
-            start += len(page.items)
-            more = start < page.total
-            for tagged in zip(page.items, await self.of(page.items), strict=True):
-                yield tagged
+        """The window of all resources that the query finds, newest first, and their number."""
+        if not is_topic(kind):
+            return Listing((), 0)
+        cards, tags = await asyncio.gather(
+            self._topics.cards(project_id), self._records.of_project(project_id)
+        )
+        none: dict[str, str] = {}
+        found = [card for card in cards if query.finds(card.name, tags.get(card.id, none))]
+        window = newest_first(found)[offset : offset + limit]
+        return Listing(
+            tuple(
+                Tagged(str(self._topics.urn(project_id, card.name)), card, tags.get(card.id, none))
+                for card in window
+            ),
+            len(found),
+        )
 
 
 def is_topic(kind: str) -> bool:

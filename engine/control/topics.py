@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.errors import Refused, TocsinError
+from engine.models import Listing
 from engine.urns import TOPIC_ID, TOPIC_NAME, TopicUrn, parse_topic
 
 if TYPE_CHECKING:
-    from engine.models import Listing, Topic
+    from collections.abc import Callable, Iterable, Sequence
+
+    from engine.models import Topic, TopicCard
     from engine.settings import Settings
     from engine.store.topic_records import TopicRecords
 
@@ -43,7 +47,7 @@ class Topics:
                 " and begins with a letter or digit.",
             )
         _check_display_name(display_name)
-        urn = TopicUrn(self._settings.region, project_id, name)
+        urn = self.urn(project_id, name)
         made = await self._records.create(
             urn,
             display_name=display_name,
@@ -68,8 +72,7 @@ class Topics:
 
     async def by_name(self, project_id: str, name: str) -> Topic | None:
         """The project's topic of this name, whatever the text is."""
-        urn = TopicUrn(self._settings.region, project_id, name)
-        topic_id = await self._records.find(urn)
+        topic_id = await self._records.find(self.urn(project_id, name))
         return await self._records.read(topic_id) if topic_id else None
 
     async def by_id(self, project_id: str, topic_id: str) -> Topic | None:
@@ -90,7 +93,7 @@ class Topics:
         """Change the display name; codes as `create` and `get`."""
         _check_display_name(display_name)
         topic = await self.get(urn)
-        if not await self._records.rename(topic.id, display_name):
+        if not await self._records.rename(topic, display_name):
             raise Refused("SMN.0006")
         return await self.get(urn)
 
@@ -103,6 +106,44 @@ class Topics:
     async def list(self, project_id: str, *, offset: int = 0, limit: int = 100) -> Listing[Topic]:
         """Newest first (SMN API, "Order")."""
         return await self._records.page(project_id, offset, limit)
+
+    async def search(
+        self,
+        project_id: str,
+        wanted: Callable[[TopicCard], bool],
+        *,
+        marker: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Listing[Topic]:
+        """A window of the topics whose cards are wanted, newest first, and the number of all.
+
+        With a marker the window begins after the topic of this URN; if that is none of them,
+        there is nothing in it.
+        """
+        found = newest_first([c for c in await self._records.cards(project_id) if wanted(c)])
+        start = offset
+        if marker is not None:
+            urns = (str(self.urn(project_id, card.name)) for card in found)
+            before = next((place for place, urn in enumerate(urns) if urn == marker), len(found))
+            start += before + 1
+        ids = [card.id for card in found[start : start + limit]]
+        topics = await self._records.read_many(ids)
+        # What was deleted in between is left out.
+        return Listing(tuple(one for one in topics if one is not None), len(found))
+
+    async def cards(self, project_id: str) -> Sequence[TopicCard]:
+        """What can be searched of all of a project's topics, in no order."""
+        return await self._records.cards(project_id)
+
+    def urn(self, project_id: str, name: str) -> TopicUrn:
+        """The URN of a project's topic."""
+        return TopicUrn(self._settings.region, project_id, name)
+
+
+def newest_first(cards: Iterable[TopicCard]) -> list[TopicCard]:
+    """Cards in the order of lists (SMN API, "Order"), ties by id."""
+    return sorted(cards, key=attrgetter("created_ms", "id"), reverse=True)
 
 
 def _check_display_name(text: str) -> None:

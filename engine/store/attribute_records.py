@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.models import Attribute
 from engine.store.scripts import script
-from engine.store.shards import ask_topics
+from engine.store.shards import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,17 +28,12 @@ class AttributeRecords:
         """One attribute of each topic, in the same order; unset if the topic is gone."""
         field = f"attribute:{name}"
         fields = ("gone", field, f"{field}:created", f"{field}:updated")
-        replies = await ask_topics(
-            self._store,
-            self._keys,
-            topic_ids,
-            lambda topic_id: [("HMGET", self._keys.topic(topic_id), *fields)],
-        )
+        records = await read_records(self._store, self._keys, topic_ids, fields)
         return [
-            Attribute(text.decode(), int(created), int(updated))
+            Attribute(text.decode(), int(created or 0), int(updated or 0))
             if text and not gone
             else Attribute()
-            for ((gone, text, created, updated),) in replies
+            for gone, text, created, updated in records
         ]
 
     async def write(self, topic_id: str, values: Mapping[str, str]) -> bool:

@@ -7,7 +7,8 @@ a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
     {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
-    {n}:tags:T              hash    a topic's tags: key → value
+    {n}:cards:R             hash    what lists search of a project's topics: id → JSON
+    {n}:tags:R              hash    their tags: topic id → JSON; only of those that have some
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation
@@ -241,15 +242,21 @@ class Keys:
         """State of one limit."""
         return f"{self._tags[self.shard_of_hash(digest)]}limit:{digest}"
 
+    # Per shard and project
+
+    def cards(self, shard: int, project_id: str) -> str:
+        """What lists search of a project's topics."""
+        return f"{self._tags[shard]}cards:{project_id}"
+
+    def tags(self, shard: int, project_id: str) -> str:
+        """Tags of a project's topics."""
+        return f"{self._tags[shard]}tags:{project_id}"
+
     # Per topic
 
     def topic(self, topic_id: str) -> str:
         """A topic's record."""
         return f"{self._tag(topic_id)}topic:{topic_id}"
-
-    def tags(self, topic_id: str) -> str:
-        """A topic's tags."""
-        return f"{self._tag(topic_id)}tags:{topic_id}"
 
     def subscriptions(self, topic_id: str) -> str:
         """Where a topic's subscriptions sit."""

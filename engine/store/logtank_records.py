@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.models import Logtank
 from engine.store.scripts import script
-from engine.store.shards import ask_topics
+from engine.store.shards import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,8 @@ class LogtankRecords:
 
     async def read(self, topic_ids: Sequence[str]) -> list[Logtank | None]:
         """The logtank of each topic, in the same order; None also if the topic is gone."""
-        replies = await ask_topics(
-            self._store,
-            self._keys,
-            topic_ids,
-            lambda topic_id: [("HMGET", self._keys.topic(topic_id), *_FIELDS)],
-        )
-        return [_logtank(values) for (values,) in replies]
+        records = await read_records(self._store, self._keys, topic_ids, _FIELDS)
+        return [_logtank(values) for values in records]
 
     async def create(
         self, project_id: str, topic_id: str, logtank_id: str, group_id: str, stream_id: str

@@ -1,41 +1,73 @@
-"""Questions about many topics at once."""
+"""Questions about many topics, or to all shards, at once.
+
+One command a shard, all of them at the same time: one round trip whatever the number of topics.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from engine.store.scripts import script
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.link import Command
 
+_READ = script(__file__, "topics_read")
+
+
+async def read_records(
+    store: Store, keys: Keys, topic_ids: Sequence[str], fields: Sequence[str]
+) -> list[list[bytes | None]]:
+    """The values of fields of each topic's record, in order of the ids."""
+
+    def read(_: int, ids: Sequence[str]) -> Awaitable[Any]:
+        return store.run(_READ, [keys.topic(topic_id) for topic_id in ids], fields)
+
+    return await ask_topics(keys, topic_ids, read)
+
 
 async def ask_topics(
-    store: Store,
-    keys: Keys,
-    topic_ids: Sequence[str],
-    commands: Callable[[str], Sequence[Command]],
-) -> list[list[Any]]:
-    """The replies to each topic's commands, in order of the ids.
+    keys: Keys, topic_ids: Sequence[str], ask: Callable[[int, Sequence[str]], Awaitable[Any]]
+) -> list[Any]:
+    """What is found of each topic, in order of the ids.
 
-    One pipeline a shard, all of them at the same time, so that it takes one round trip whatever
-    the number of topics. All commands must be reads.
+    ``ask`` gets a shard and those of the ids that are in it, and returns as many values.
     """
     by_shard: dict[int, list[int]] = {}
     for position, topic_id in enumerate(topic_ids):
         by_shard.setdefault(keys.shard_of_topic(topic_id), []).append(position)
-    found: list[list[Any]] = [[] for _ in topic_ids]
-
-    async def ask(shard: int, positions: Sequence[int]) -> None:
-        asked = [(p, command) for p in positions for command in commands(topic_ids[p])]
-        replies = await store.call_many(
-            [command for _, command in asked], key=keys.shard(shard), repeatable=True
+    replies = await asyncio.gather(
+        *(
+            ask(shard, [topic_ids[position] for position in positions])
+            for shard, positions in by_shard.items()
         )
-        for (position, _), reply in zip(asked, replies, strict=True):
-            found[position].append(reply)
-
-    await asyncio.gather(*(ask(shard, positions) for shard, positions in by_shard.items()))
+    )
+    found: list[Any] = [None] * len(topic_ids)
+    for positions, values in zip(by_shard.values(), replies, strict=True):
+        for position, value in zip(positions, values, strict=True):
+            found[position] = value
     return found
+
+
+async def ask_shards(store: Store, keys: Keys, command: Callable[[int], Command]) -> list[Any]:
+    """Each shard's reply to its command, a read."""
+    return await asyncio.gather(
+        *(store.call(*command(shard), repeatable=True) for shard in range(keys.shards))
+    )
+
+
+def texts_of(hashes: Iterable[Sequence[bytes]]) -> Iterator[tuple[str, Any]]:
+    """Fields and values of hashes whose values are JSON.
+
+    All are parsed as one document: one by one, a project's thousands take several times as long.
+    """
+    flat = list(chain.from_iterable(hashes))
+    values = json.loads(b"[%b]" % b",".join(flat[1::2]))
+    return zip((field.decode() for field in flat[::2]), values, strict=True)

@@ -1,20 +1,25 @@
-"""Tags of topics: a hash in the topic's shard, which goes with the topic."""
+"""Tags of topics: in the topic's shard one hash for all topics of a project.
+
+So one question a shard tells all tags of a project, and a topic's tags are one field.
+"""
 
 from __future__ import annotations
 
+import json
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.store.scripts import script
-from engine.store.shards import ask_topics
+from engine.store.shards import ask_shards, ask_topics, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
+    from engine.models import Topic
     from engine.store.connection import Store
     from engine.store.keys import Keys
 
-_ADD = script(__file__, "tags_add")
+_TAGS = script(__file__, "topic_tags")
 
 
 class Added(IntEnum):
@@ -32,29 +37,34 @@ class TagRecords:
         self._store = store
         self._keys = keys
 
-    async def read(self, topic_ids: Sequence[str]) -> list[dict[str, str]]:
-        """The tags of each topic, in the same order of topics and by key."""
-        replies = await ask_topics(
+    async def read(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
+        """The tags of each of a project's topics, in the same order of topics and by key."""
+        (project_id,) = {topic.project_id for topic in topics} or {""}
+
+        def read(shard: int, ids: Sequence[str]) -> Awaitable[Any]:
+            return self._store.call(
+                "HMGET", self._keys.tags(shard, project_id), *ids, repeatable=True
+            )
+
+        found = await ask_topics(self._keys, [topic.id for topic in topics], read)
+        return [json.loads(text) if text else {} for text in found]
+
+    async def of_project(self, project_id: str) -> dict[str, dict[str, str]]:
+        """The tags of all topics of a project that have some, by topic id."""
+        replies = await ask_shards(
             self._store,
             self._keys,
-            topic_ids,
-            lambda topic_id: [("HGETALL", self._keys.tags(topic_id))],
+            lambda shard: ("HGETALL", self._keys.tags(shard, project_id)),
         )
-        return [
-            dict(sorted(zip(_texts(flat[::2]), _texts(flat[1::2]), strict=True)))
-            for (flat,) in replies
-        ]
+        return dict(texts_of(replies))
 
-    async def add(self, topic_id: str, tags: Mapping[str, str], limit: int) -> Added:
-        """Add or overwrite all of the tags, or none."""
-        pairs = [part for pair in tags.items() for part in pair]
-        names = (self._keys.topic(topic_id), self._keys.tags(topic_id))
-        return Added(await self._store.run(_ADD, names, (limit, *pairs)))
-
-    async def remove(self, topic_id: str, keys: Iterable[str]) -> None:
-        """Remove tags by key, as far as they are there."""
-        await self._store.call("HDEL", self._keys.tags(topic_id), *keys, repeatable=True)
-
-
-def _texts(values: Iterable[bytes]) -> list[str]:
-    return [value.decode() for value in values]
+    async def change(
+        self, topic: Topic, *, add: Mapping[str, str], remove: Iterable[str] = (), limit: int
+    ) -> Added:
+        """Remove keys, as far as they are there, then add or overwrite: all of it or nothing."""
+        taken = tuple(remove)
+        given = [part for pair in add.items() for part in pair]
+        shard = self._keys.shard_of_topic(topic.id)
+        names = (self._keys.topic(topic.id), self._keys.tags(shard, topic.project_id))
+        arguments = (topic.id, str(limit), str(len(taken)), *taken, *given)
+        return Added(await self._store.run(_TAGS, names, arguments))

@@ -1,6 +1,6 @@
 -- Create a topic, or find the one of that name.
 --
--- KEYS  1 names  2 topic  3 pending
+-- KEYS  1 names  2 topic  3 pending  4 cards
 -- ARGV  1 project:name  2 new topic id  3 urn  4 name  5 project  6 display name
 --       7 enterprise project  8 may create: 1, or 0 when the quota is used up
 --       then more fields of the record, and their values
@@ -16,4 +16,5 @@ redis.call('HSET', KEYS[2], 'urn', ARGV[3], 'name', ARGV[4], 'project', ARGV[5],
 if #ARGV > 8 then redis.call('HSET', KEYS[2], unpack(ARGV, 9)) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '+:' .. ARGV[5] .. ':' .. now)
+redis.call('HSET', KEYS[4], ARGV[2], cjson.encode({now, ARGV[4], ARGV[6], ARGV[7]}))
 return {ARGV[2], 1, now}

@@ -1,12 +1,14 @@
 -- Put the tombstone up: from here on nothing is accepted or delivered; the purge follows.
 --
--- KEYS  1 names  2 topic  3 pending  4 purge
+-- KEYS  1 names  2 topic  3 pending  4 purge  5 cards  6 tags
 -- ARGV  1 project:name  2 topic id  3 project
 -- Returns 1, or 0 if there is no such topic.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return redis.call('SISMEMBER', KEYS[4], ARGV[2])
 end
 redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[5], ARGV[2])
+redis.call('HDEL', KEYS[6], ARGV[2])
 redis.call('HSET', KEYS[2], 'gone', 1)
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '-:' .. ARGV[3])
 redis.call('SADD', KEYS[4], ARGV[2])

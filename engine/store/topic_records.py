@@ -4,6 +4,9 @@ The record in the topic's shard is the truth. The index lives in the project's o
 written after it: every change is first noted in the shard's ``pending`` hash by the script that
 makes it, then applied to the index, then struck off. Whoever dies in between leaves the note,
 and any worker's sweep finishes the job (`Pending`).
+
+What lists search is kept a second time as *cards*, one hash a shard and project, which the
+scripts that change a record keep in step: reading thousands of records takes far longer.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-from engine.models import KmsBinding, Listing, SubscriptionUser, Topic
+from engine.models import KmsBinding, Listing, SubscriptionUser, Topic, TopicCard
 from engine.store.scripts import script
-from engine.store.shards import ask_topics
+from engine.store.shards import ask_shards, read_records, texts_of
 from engine.urns import TopicUrn
 
 if TYPE_CHECKING:
@@ -79,7 +82,12 @@ class TopicRecords:
         topic_id = keys.new_topic_id(shard)
         found, new, created_ms = await self._store.run(
             _CREATE,
-            (keys.names(shard), keys.topic(topic_id), keys.pending(shard)),
+            (
+                keys.names(shard),
+                keys.topic(topic_id),
+                keys.pending(shard),
+                keys.cards(shard, urn.project_id),
+            ),
             (
                 f"{urn.project_id}:{urn.name}",
                 topic_id,
@@ -98,15 +106,13 @@ class TopicRecords:
             await self._pending.apply(shard, f"t:{topic_id}", f"+:{urn.project_id}:{created_ms}")
         return found.decode(), bool(new)
 
-    async def rename(self, topic_id: str, display_name: str) -> bool:
+    async def rename(self, topic: Topic, display_name: str) -> bool:
         """Change the display name; False if the topic is gone."""
-        return bool(
-            await self._store.run(_UPDATE, (self._keys.topic(topic_id),), ("display", display_name))
-        )
+        return await self._update(topic, ("display", display_name))
 
-    async def describe(self, topic_id: str, user: SubscriptionUser) -> bool:
+    async def describe(self, topic: Topic, user: SubscriptionUser) -> bool:
         """Change what a subscription user is called; False if it is gone."""
-        return bool(await self._store.run(_UPDATE, (self._keys.topic(topic_id),), _fields(user)))
+        return await self._update(topic, _fields(user))
 
     async def bind_key(self, topic_id: str, expected: str, binding: KmsBinding | None) -> int:
         """Write or remove the KMS binding, if the one with the id ``expected`` is there.
@@ -126,7 +132,14 @@ class TopicRecords:
         shard = keys.shard_of_topic(topic_id)
         done = await self._store.run(
             _DELETE,
-            (keys.names(shard), keys.topic(topic_id), keys.pending(shard), keys.purge(shard)),
+            (
+                keys.names(shard),
+                keys.topic(topic_id),
+                keys.pending(shard),
+                keys.purge(shard),
+                keys.cards(shard, urn.project_id),
+                keys.tags(shard, urn.project_id),
+            ),
             (f"{urn.project_id}:{urn.name}", topic_id, urn.project_id),
         )
         if done:
@@ -146,6 +159,15 @@ class TopicRecords:
         if missing := [m for m, topic in zip(members, topics, strict=True) if topic is None]:
             await self._store.call("ZREM", index, *missing, repeatable=True)
         return Listing(found, total - len(missing))
+
+    async def cards(self, project_id: str) -> list[TopicCard]:
+        """What lists search of all of a project's topics, in no order."""
+        replies = await ask_shards(
+            self._store,
+            self._keys,
+            lambda shard: ("HGETALL", self._keys.cards(shard, project_id)),
+        )
+        return [TopicCard(topic_id, *fields) for topic_id, fields in texts_of(replies)]
 
     async def ids(
         self, project_id: str, first: int, count: int, *, newest_first: bool
@@ -173,13 +195,14 @@ class TopicRecords:
 
     async def read_many(self, topic_ids: Sequence[str]) -> list[Topic | None]:
         """The topics in the same order, with one round trip."""
-        replies = await ask_topics(
-            self._store,
-            self._keys,
-            topic_ids,
-            lambda topic_id: [("HMGET", self._keys.topic(topic_id), *_FIELDS)],
-        )
-        return [_topic(one, values) for one, (values,) in zip(topic_ids, replies, strict=True)]
+        records = await read_records(self._store, self._keys, topic_ids, _FIELDS)
+        return [_topic(one, values) for one, values in zip(topic_ids, records, strict=True)]
+
+    async def _update(self, topic: Topic, fields: Sequence[str]) -> bool:
+        keys = self._keys
+        shard = keys.shard_of_topic(topic.id)
+        names = (keys.topic(topic.id), keys.cards(shard, topic.project_id))
+        return bool(await self._store.run(_UPDATE, names, (topic.id, *fields)))
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:

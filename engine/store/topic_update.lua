@@ -1,10 +1,14 @@
--- Change fields of a topic's record.
+-- Change fields of a topic's record, and its card with them.
 --
--- KEYS  1 topic
--- ARGV  field, value, field, value, …
+-- KEYS  1 topic  2 cards
+-- ARGV  1 topic id, then field, value, field, value, …
 -- Returns 1, or 0 if the topic is gone.
-local record = redis.call('HMGET', KEYS[1], 'gone', 'name')
+local record = redis.call('HMGET', KEYS[1], 'gone', 'name', 'created', 'enterprise')
 if record[1] or not record[2] then return 0 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'updated', time[1] * 1000 + math.floor(time[2] / 1000), unpack(ARGV))
+redis.call('HSET', KEYS[1], 'updated', time[1] * 1000 + math.floor(time[2] / 1000),
+  unpack(ARGV, 2))
+local display = redis.call('HGET', KEYS[1], 'display')
+redis.call('HSET', KEYS[2], ARGV[1],
+  cjson.encode({tonumber(record[3]), record[2], display, record[4]}))
 return 1

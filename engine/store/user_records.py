@@ -58,9 +58,9 @@ class UserRecords:
         """The topics of a domain's users, newest first."""
         return await self._topics.page(domain_id, offset, limit)
 
-    async def describe(self, user_id: str, user: SubscriptionUser) -> bool:
+    async def describe(self, topic: Topic, user: SubscriptionUser) -> bool:
         """Change name and groups; False if the user is gone."""
-        return await self._topics.describe(user_id, user)
+        return await self._topics.describe(topic, user)
 
     async def delete(self, topic: Topic) -> bool:
         """Remove the user with its endpoints; False if it is gone."""
