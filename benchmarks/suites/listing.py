@@ -33,6 +33,7 @@ SPREAD: Final = 2.0
 _PAGE: Final = 100
 _COUNTED: Final = 20
 _TEAMS: Final = 10
+_TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,10 @@ async def run(bench: Bench) -> Result:
         bench.say(f"{topics:,} topics, {large + small:,} subscriptions, {templates} templates")
         async with library(bench.scratch / "service", serving.redis_url) as engine:
             project = serving.credentials.project_id
-            urns = [await _topic(engine, project, number) for number in range(topics)]
+            urns: list[str] = []
+            while len(urns) < topics:
+                numbers = range(len(urns), min(topics, len(urns) + _TOGETHER))
+                urns += await asyncio.gather(*(_topic(engine, project, n) for n in numbers))
             for urn, count in ((urns[0], large), (urns[1], small)):
                 urls = (f"http://127.0.0.1:9/{number}" for number in range(count))
                 await subscribe(engine, urn, urls)

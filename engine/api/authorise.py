@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.api.answers import Shape
+from engine.api.facts import facts_of_topic, subjects
 from engine.errors import Refused
 from engine.iam.identities import State
 from engine.policy.access_policy import Principal, permits
+from engine.policy.conditions import NO_FACTS, Facts
 from engine.urns import TopicUrn, parse_subscription, parse_topic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.api.call import Call
     from engine.iam.callers import Caller
+    from engine.models import TopicCard
 
 _STATES: Final = {State.RESTRICTED: "SMN.0070", State.SUSPENDED: "SMN.0071"}
 
@@ -46,20 +51,68 @@ async def authorise(call: Call) -> None:
         topic = _topic(call)
     except Refused:
         if isinstance(action, str):
-            permit(call, action)
+            permit(call, action, facts=None)
         raise
     if topic is None or (topic.project_id == caller.project_id and not caller.service):
         if isinstance(action, str):
-            permit(call, action, topic)
+            permit(call, action, topic, None)
     else:
         await _enter(call, topic)
 
 
-def permit(call: Call, action: str, topic: TopicUrn | None = None) -> None:
-    """Raise `Refused` SMN.00308 unless IAM lets the caller do this; '' needs nothing."""
-    caller = call.identity
-    if action and not caller.rights.allow(action, call.route.operation, caller.domain_id, topic):
+async def authorise_asked(call: Call) -> None:
+    """Decide what `authorise` could not without the body, and what has conditions.
+
+    Raises `Refused` SMN.00308.
+    """
+    route, caller = call.route, call.identity
+    if not caller.rights.selective:
+        if callable(route.action):
+            permit(call, route.action(call))
+        return
+    topic = _topic(call)
+    if route.searches or (topic is not None and topic.project_id != caller.project_id):
+        return
+    call.subjects = await subjects(call, topic)
+    action = route.action(call) if callable(route.action) else route.action
+    if not allowed(call, action):
         raise Refused("SMN.00308", action)
+
+
+def allowed(call: Call, action: str) -> bool:
+    """Whether IAM lets the caller do this to all that the call is about; '' needs nothing."""
+    return not action or all(_allows(call, action, topic, facts) for topic, facts in call.subjects)
+
+
+def permit(
+    call: Call, action: str, topic: TopicUrn | None = None, facts: Facts | None = NO_FACTS
+) -> None:
+    """Raise `Refused` SMN.00308 unless IAM lets the caller do this; '' needs nothing.
+
+    Without ``facts`` it is enough that conditions can hold: `authorise_asked` sees if they do.
+    """
+    if action and not _allows(call, action, topic, facts):
+        raise Refused("SMN.00308", action)
+
+
+async def visible(call: Call) -> Callable[[TopicCard], bool] | None:
+    """Which topics of its project a list may show the caller; None for all."""
+    caller, engine, action = call.identity, call.services.engine, call.route.action
+    if not caller.rights.selective or callable(action):
+        return None
+    project = caller.project_id
+    tagged = await engine.tags.by_topic(project)
+
+    def seen(card: TopicCard) -> bool:
+        facts = facts_of_topic(card.enterprise_project_id, tagged.get(card.id, {}))
+        return _allows(call, action, engine.topics.urn(project, card.name), facts)
+
+    return seen
+
+
+def _allows(call: Call, action: str, topic: TopicUrn | None, facts: Facts | None) -> bool:
+    caller = call.identity
+    return caller.rights.allow(action, call.route.operation, caller.domain_id, topic, facts)
 
 
 async def _enter(call: Call, topic: TopicUrn) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from engine.errors import Refused
 from engine.iam.signature import SignedRequest
+from engine.policy.conditions import NO_FACTS, Facts
 
 if TYPE_CHECKING:
     from engine.api.bodies import Body, Query
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from engine.api.services import Services
     from engine.iam.callers import Caller
     from engine.iam.signature import GetAll
+    from engine.urns import TopicUrn
 
 _MAX_PARAMETERS = 64
+
+Subject = tuple["TopicUrn | None", Facts]
+"""A topic, or none in particular, and what conditions of policies may ask about it."""
 
 
 class Content:
@@ -43,6 +48,7 @@ class Call:
 
     ``path`` holds the decoded path parameters, ``query`` the decoded pairs in their order.
     ``asked`` and ``body`` are the checked models of query and body, if the route has them.
+    ``subjects`` are what the caller's permission is asked for, where that depends on facts.
     ``origin`` is the public base URL for links. ``caller`` is None on public routes;
     ``authentic`` says that it is proven, which takes until the body has been read. ``client`` is
     the address that the request comes from, ``host`` what a trusted proxy says was asked.
@@ -64,6 +70,7 @@ class Call:
     authentic: bool = False
     asked: Query | None = None
     body: Body | None = None
+    subjects: tuple[Subject, ...] = ((None, NO_FACTS),)
 
     def header(self, name: str) -> str | None:
         """A header's value by its lower-case name; the first if there are more."""
@@ -73,6 +80,11 @@ class Call:
     def parameter(self, name: str) -> str | None:
         """A query parameter; None if it is absent or empty, the first if there are more."""
         return next((value for known, value in self.query if known == name and value), None)
+
+    @property
+    def names_resource(self) -> bool:
+        """Whether a header says that the resource in the path is named, not known by its id."""
+        return (self.header("x-smn-resourceid-type") or "").strip().lower() == "name"
 
     @property
     def identity(self) -> Caller:

@@ -120,11 +120,19 @@ async def _each(
     return {"request_id": call.request_id, "batch_result": results}
 
 
+def _named(call: Call) -> list[str]:
+    body = cast("SetPolicies | ClearPolicies", call.body)
+    if isinstance(body, ClearPolicies):
+        return body.subscription_urns
+    return [one.subscription_urn for one in body.polices]
+
+
 _route = partial(
     Route,
     path=f"{PROJECT}/subscriptions/filter_polices",
     answer=Results,
     action="smn:topic:update",
+    names=_named,
 )
 
 ROUTES: Final = (

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from engine.api import pages
 from engine.api.answers import Failure, Reply, Shape, render, request_failure
-from engine.api.authorise import authorise, permit
+from engine.api.authorise import authorise, authorise_asked
 from engine.api.bodies import read_body, read_query
 from engine.api.call import Call, Content, parse_query
 from engine.api.proxies import Origin, Proxies, is_host
@@ -140,8 +140,8 @@ class Gateway:
             call.asked = read_query(route.query, call.query)
         if route.body is not None:
             call.body = read_body(route.body, call.content.raw)
-        if callable(route.action):
-            permit(call, route.action(call))
+        if route.auth is Auth.CALLER:
+            await authorise_asked(call)
         reply = await route.handler(call)
         if isinstance(reply, dict):
             reply = Reply(reply, route.success)

@@ -43,7 +43,8 @@ def described(call: Call, caller: Caller, token: Token, *, with_catalog: bool) -
     body["roles"] = [
         {"id": one.id, "name": one.name}
         for one in held
-        if caller.only is None or {one.name, one.granted} & set(caller.only)
+        if not one.enterprise_project_id
+        and (caller.only is None or {one.name, one.granted} & set(caller.only))
     ]
     if with_catalog:
         body["catalog"] = catalog(call, caller.project_id)

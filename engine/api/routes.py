@@ -20,6 +20,7 @@ from engine.errors import CATALOG
 if TYPE_CHECKING:
     from engine.api.bodies import Body, Query, Shown
     from engine.api.call import Call
+    from engine.policy.conditions import Facts
 
 PROJECT: Final = "/v2/{project_id}/notifications"
 TOPICS: Final = f"{PROJECT}/topics"
@@ -70,6 +71,10 @@ class Route:
     ``action`` is the IAM action that the caller needs, or a function that finds it where it
     depends on what is asked; ``topic_action`` is the one by which a topic's access policy can
     let another account in. ``trace`` says how it is audited.
+
+    For callers whose permission depends on what is acted upon: ``facts`` tells what there is to
+    know of each part of the body, ``names`` the URNs of subscriptions in it; ``searches`` says
+    that the handler shows only what the caller may see (`engine.api.authorise.visible`).
     """
 
     operation: str
@@ -85,6 +90,9 @@ class Route:
     auth: Auth = Auth.CALLER
     action: str | Callable[[Call], str] = ""
     topic_action: str = ""
+    facts: Callable[[Call], Awaitable[Iterable[Facts]]] | None = None
+    names: Callable[[Call], Iterable[str]] | None = None
+    searches: bool = False
     trace: Trace | None = None
     success: int = 200
     also: tuple[int, ...] = ()

@@ -117,6 +117,10 @@ def _of_topic(call: Call, urn: str) -> str:
     return urn
 
 
+def _named(call: Call) -> list[str]:
+    return [one.subscription_urn for one in cast("BatchDelete", call.body).subscription_urns]
+
+
 ROUTES: Final = (
     Route(
         "UpdateSubscription",
@@ -157,6 +161,7 @@ ROUTES: Final = (
         f"{PROJECT}/subscriptions",
         delete_batch,
         body=BatchDelete,
+        names=_named,
         answer=BatchDeleted,
         action="smn:topic:update",
         topic_action="SMN:Unsubscribe",

@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.api.bodies import Body, Code, Line, Query, Requested, Short, Shown
 from engine.api.paging import MAX_LIMIT, Number, iso
 from engine.api.routes import Route, Trace
-from engine.api.subscriptions import SUBSCRIPTIONS, ItemMade, added_item
+from engine.api.subscriptions import SUBSCRIPTIONS, ItemMade, added_item, facts_of_endpoint
 from engine.control.subscriptions import Request
 from engine.errors import Refused
 from engine.policy.protocols import TABLE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.api.call import Call
     from engine.control.subscription_users import User
     from engine.models import Subscription
+    from engine.policy.conditions import Facts
 
 _USERS: Final = "/v2/{domain_id}/subscription-users"
 _USER: Final = f"{_USERS}/{{id}}"
@@ -210,6 +211,13 @@ async def add_from_users(call: Call) -> dict[str, Any]:
     return {"subscriptions_result": [added_item(call.request_id, one) for one in results]}
 
 
+async def _facts(call: Call) -> list[Facts]:
+    found = await call.services.engine.subscription_users.endpoints(
+        _domain(call), cast("Import", call.body).ids
+    )
+    return [facts_of_endpoint(one.protocol, one.endpoint) for one in found]
+
+
 def _domain(call: Call) -> str:
     """The caller's domain; code SMN.0001 if the path names another."""
     own = call.identity.domain_id
@@ -314,6 +322,7 @@ ROUTES: Final = (
         errors=("SMN.0006",),
         action="smn:topic:update",
         topic_action="SMN:Subscribe",
+        facts=_facts,
         trace=Trace("addSubscriptionFromSubscriptionUser", "subscription"),
     ),
 )

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, Field
 
 from engine.api.answers import Reply
+from engine.api.authorise import visible
 from engine.api.bodies import Body, Code, Line, Query, Requested, Short, Shown, Text
 from engine.api.paging import Paged, listed
 from engine.api.routes import PROJECT, TOPIC, Route, Trace
 from engine.control.subscriptions import Request
 from engine.errors import Refused
+from engine.policy.conditions import ENDPOINT, PROTOCOL, Facts
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from engine.api.call import Call
     from engine.control.subscriptions import Added
@@ -141,7 +143,7 @@ async def add(call: Call) -> Reply:
     """201 for a new subscription, 200 for the same one, which is invited again."""
     body = cast("AddSubscription", call.body)
     if body.subscriptions:
-        return await _add_batch(call, body, body.subscriptions)
+        return await _add_batch(call, body)
     one = _request(body)
     subscription, new = await call.services.engine.subscriptions.add(
         call.path["topic_urn"],
@@ -154,11 +156,10 @@ async def add(call: Call) -> Reply:
     return Reply(answer, 201 if new else 200)
 
 
-async def _add_batch(call: Call, body: AddSubscription, asked: Sequence[Asked]) -> Reply:
+async def _add_batch(call: Call, body: AddSubscription) -> Reply:
     """Each has a result of its own; 201 if any of them is new."""
-    first = [body] if body.protocol or body.endpoint else []
     results = await call.services.engine.subscriptions.add_batch(
-        call.path["topic_urn"], [_request(one) for one in (*first, *asked)]
+        call.path["topic_urn"], [_request(one) for one in _all_asked(body)]
     )
     items = [added_item(call.request_id, result) for result in results]
     urns = [item["subscription_urn"] for item in items if "subscription_urn" in item]
@@ -168,6 +169,21 @@ async def _add_batch(call: Call, body: AddSubscription, asked: Sequence[Asked]) 
         "subscriptions_result": items,
     }
     return Reply(answer, 201 if any(item["http_code"] == 201 for item in items) else 200)
+
+
+def _all_asked(body: AddSubscription) -> list[Asked]:
+    others = body.subscriptions or []
+    return [body, *others] if body.protocol or body.endpoint or not others else [*others]
+
+
+async def _facts(call: Call) -> list[Facts]:
+    asked = _all_asked(cast("AddSubscription", call.body))
+    return [facts_of_endpoint(one.protocol, one.endpoint) for one in asked]
+
+
+def facts_of_endpoint(protocol: str, endpoint: str) -> Facts:
+    """What a new subscription is for conditions."""
+    return {PROTOCOL: (protocol,), ENDPOINT: (endpoint,)}
 
 
 def added_item(request_id: str, result: Added | Refused) -> dict[str, Any]:
@@ -191,11 +207,22 @@ async def list_all(call: Call) -> dict[str, Any]:
     """All of the project, oldest first."""
     subscriptions, project = call.services.engine.subscriptions, call.identity.project_id
     asked = cast("ListSubscriptions", call.asked)
+    wanted = _filter(asked, await _shown(call))
 
     async def source(offset: int, limit: int, **after: str) -> Listing[Subscription]:
         return await subscriptions.list(project, offset=offset, limit=limit, **after)
 
-    return _answer(call, await _listed(source, asked, _filter(asked)))
+    return _answer(call, await _listed(source, asked, wanted))
+
+
+async def _shown(call: Call) -> set[str] | None:
+    """URNs of the topics whose subscriptions the caller may see; None for all."""
+    seen = await visible(call)
+    if seen is None:
+        return None
+    topics, project = call.services.engine.topics, call.identity.project_id
+    cards = await topics.cards(project)
+    return {str(topics.urn(project, card.name)) for card in cards if seen(card)}
 
 
 async def list_by_topic(call: Call) -> dict[str, Any]:
@@ -253,15 +280,18 @@ def _item(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def _filter(asked: ListSubscriptions) -> Callable[[Subscription], bool] | None:
+def _filter(
+    asked: ListSubscriptions, topics: set[str] | None
+) -> Callable[[Subscription], bool] | None:
     protocol, status, endpoint = asked.protocol, asked.status, asked.endpoint
     part = asked.fuzzy_remark
-    if part is None and protocol is None and status is None and endpoint is None:
+    if all(given is None for given in (part, protocol, status, endpoint, topics)):
         return None
 
     def wanted(subscription: Subscription) -> bool:
         return (
-            (protocol is None or subscription.protocol == protocol)
+            (topics is None or subscription.topic_urn in topics)
+            and (protocol is None or subscription.protocol == protocol)
             and (status is None or str(int(subscription.status)) == status)
             and (endpoint is None or endpoint in subscription.endpoint)
             and (part is None or part in subscription.remark.lower())
@@ -281,6 +311,7 @@ ROUTES: Final = (
         errors=("SMN.0006", "SMN.0007", "SMN.0069", "APIGW.0201"),
         action="smn:topic:update",
         topic_action="SMN:Subscribe",
+        facts=_facts,
         trace=Trace("subscribe", "subscription"),
         success=201,
         also=(200,),
@@ -305,6 +336,7 @@ ROUTES: Final = (
         query=ListSubscriptions,
         answer=SubscriptionList,
         action="smn:topic:list",
+        searches=True,
         trace=Trace("listSubscriptions", "subscription"),
     ),
 )

@@ -8,15 +8,19 @@ from typing import Annotated, Any, Final, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from engine.api.answers import Reply
+from engine.api.authorise import allowed, visible
 from engine.api.bodies import Body, Code, Shown
 from engine.api.call import Call
 from engine.api.routes import Route, Trace
 from engine.control.tags import MAX_KEY, MAX_VALUE, Tagged
 from engine.models import Topic
+from engine.policy.conditions import REQUEST_TAG, TAG_KEYS, Facts
 from engine.policy.tag_query import Conditions, TagQuery
 
 _KIND: Final = "/v2/{project_id}/{resource_type}"
 _TAGS: Final = f"{_KIND}/{{resource_id}}/tags"
+_CREATE: Final = "smn:tag:create"
+_UPDATE: Final = "smn:tag:update"
 _NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
 _MOST: Final = 10
 """Keys in a list of the query, and values of a key (SMN "Querying Resource Instances")."""
@@ -155,19 +159,17 @@ class Instances(Shown):
 
 async def create(call: Call) -> Reply:
     """Add one tag or give it another value."""
-    tag = cast("CreateTag", call.body).tag
-    await call.services.engine.tags.add(await _resource(call), [(tag.key, tag.value or "")])
+    await _add(call)
     return Reply(None, 204)
 
 
 async def batch(call: Call) -> Reply:
     """Add or remove several."""
-    body, tags = cast("BatchTags", call.body), call.services.engine.tags
-    topic = await _resource(call)
-    if body.action == "create":
-        await tags.add(topic, [(tag.key, tag.value or "") for tag in body.tags])
+    if cast("BatchTags", call.body).action == "create":
+        await _add(call)
     else:
-        await tags.remove(topic, [tag.key for tag in body.tags])
+        keys = [tag.key for tag in _given(call)]
+        await call.services.engine.tags.remove(await _resource(call), keys)
     return Reply(None, 204)
 
 
@@ -186,7 +188,7 @@ async def list_of_resource(call: Call) -> dict[str, Any]:
 async def list_of_project(call: Call) -> dict[str, Any]:
     """All keys in use with all their values."""
     found = await call.services.engine.tags.of_project(
-        call.identity.project_id, call.path["resource_type"]
+        call.identity.project_id, call.path["resource_type"], await visible(call)
     )
     return {"tags": [{"key": key, "values": values} for key, values in found.items()]}
 
@@ -205,6 +207,7 @@ async def list_instances(call: Call) -> dict[str, Any]:
             names=tuple(match.value for match in body.matches or ()),
             untagged=bool(body.without_any_tag),
         ),
+        seen=await visible(call),
         offset=body.offset or 0,
         limit=body.limit or _MAX_PART,
     )
@@ -224,14 +227,43 @@ def shown(tags: dict[str, str]) -> list[dict[str, str]]:
 async def _resource(call: Call) -> Topic:
     """The resource in the path, by its id unless a header says that it is a name."""
     path = call.path
-    by_name = (call.header("x-smn-resourceid-type") or "").strip().lower() == "name"
     return await call.services.engine.tags.resource(
-        call.identity.project_id, path["resource_type"], path["resource_id"], by_name=by_name
+        call.identity.project_id,
+        path["resource_type"],
+        path["resource_id"],
+        by_name=call.names_resource,
     )
 
 
+def _adding(call: Call) -> str:
+    """Either is enough to ask: which tags are new is known only when they are written."""
+    return _UPDATE if allowed(call, _UPDATE) and not allowed(call, _CREATE) else _CREATE
+
+
 def _batch_action(call: Call) -> str:
-    return f"smn:tag:{cast('BatchTags', call.body).action}"
+    if cast("BatchTags", call.body).action == "create":
+        return _adding(call)
+    return "smn:tag:delete"
+
+
+def _given(call: Call) -> list[Tag]:
+    body = cast("CreateTag | BatchTags", call.body)
+    return [body.tag] if isinstance(body, CreateTag) else body.tags
+
+
+async def _facts(call: Call) -> list[Facts]:
+    given = _given(call)
+    values = {f"{REQUEST_TAG}{tag.key}": (tag.value or "",) for tag in given}
+    return [values | {TAG_KEYS: tuple(tag.key for tag in given)}]
+
+
+async def _add(call: Call) -> None:
+    await call.services.engine.tags.add(
+        await _resource(call),
+        [(tag.key, tag.value or "") for tag in _given(call)],
+        create=allowed(call, _CREATE),
+        update=allowed(call, _UPDATE),
+    )
 
 
 def _conditions(given: list[Condition] | None) -> Conditions:
@@ -261,7 +293,8 @@ ROUTES: Final = (
         create,
         body=CreateTag,
         errors=("SMN.0006", "SMN.0043"),
-        action="smn:tag:create",
+        action=_adding,
+        facts=_facts,
         trace=Trace("batchCreateTag", "tag"),
         success=204,
     ),
@@ -273,6 +306,7 @@ ROUTES: Final = (
         body=BatchTags,
         errors=("SMN.0006", "SMN.0043"),
         action=_batch_action,
+        facts=_facts,
         trace=Trace("batchCreateTag", "tag"),
         success=204,
     ),
@@ -304,6 +338,7 @@ ROUTES: Final = (
         answer=ProjectTags,
         errors=("SMN.0043",),
         action="smn:tag:list",
+        searches=True,
         trace=Trace("listProjectTags", "tag"),
     ),
     Route(
@@ -315,5 +350,6 @@ ROUTES: Final = (
         answer=Instances,
         errors=("SMN.0043",),
         action="smn:tag:list",
+        searches=True,
     ),
 )

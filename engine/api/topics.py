@@ -9,11 +9,13 @@ from pydantic import AfterValidator, Field
 
 from engine.api import logtanks, tags
 from engine.api.answers import Reply
+from engine.api.authorise import visible
 from engine.api.bodies import Body, Code, Line, Requested, Shown
 from engine.api.paging import Paged, iso, listed
 from engine.api.routes import PROJECT, TOPIC, TOPICS, Route, Trace
 from engine.control.topics import MAX_DISPLAY_NAME_BYTES
 from engine.models import Listing
+from engine.policy.conditions import ENTERPRISE_PROJECT, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from engine.models import Attribute, Topic, TopicCard
 
 _ANY_PROJECT = "all_granted_eps"
+NO_ENTERPRISE_PROJECT = "0"
+"""What a topic belongs to if nothing is said: the default enterprise project."""
 
 
 def _display_name(text: str) -> str:
@@ -120,7 +124,7 @@ async def create(call: Call) -> Reply:
         call.identity.project_id,
         body.name,
         display_name=body.display_name or "",
-        enterprise_project_id=body.enterprise_project_id or "0",
+        enterprise_project_id=body.enterprise_project_id or NO_ENTERPRISE_PROJECT,
     )
     answer = {"request_id": call.request_id, "topic_urn": topic.urn}
     return Reply(answer, 201 if new else 200)
@@ -169,10 +173,14 @@ async def matching(call: Call) -> Listing[Topic]:
     """
     topics, project = call.services.engine.topics, call.identity.project_id
     asked = cast("ListTopics", call.asked)
-    wanted = _filter(asked)
-    if wanted is not None and asked.name is None and asked.topic_id is None:
+    wanted, seen = _filter(asked), await visible(call)
+    if seen is not None or (wanted and asked.name is None and asked.topic_id is None):
         return await topics.search(
-            project, wanted, marker=asked.marker, offset=asked.offset, limit=asked.limit
+            project,
+            lambda card: (wanted is None or wanted(card)) and (seen is None or seen(card)),
+            marker=asked.marker,
+            offset=asked.offset,
+            limit=asked.limit,
         )
 
     async def source(offset: int, limit: int) -> Listing[Topic]:
@@ -256,6 +264,11 @@ def _filter(asked: ListTopics) -> Callable[[Topic | TopicCard], bool] | None:
     return wanted
 
 
+async def _created(call: Call) -> list[Facts]:
+    body = cast("CreateTopic", call.body)
+    return [{ENTERPRISE_PROJECT: (body.enterprise_project_id or NO_ENTERPRISE_PROJECT,)}]
+
+
 ROUTES: Final = (
     Route(
         "CreateTopic",
@@ -266,6 +279,7 @@ ROUTES: Final = (
         answer=TopicMade,
         errors=("SMN.0004",),
         action="smn:topic:create",
+        facts=_created,
         trace=Trace("createTopic", "topic"),
         success=201,
         also=(200,),
@@ -278,6 +292,7 @@ ROUTES: Final = (
         query=ListTopics,
         answer=TopicList,
         action="smn:topic:list",
+        searches=True,
         trace=Trace("listTopics", "topic"),
     ),
     Route(
@@ -288,6 +303,7 @@ ROUTES: Final = (
         query=ListTopics,
         answer=TopicListWithResources,
         action="smn:topic:list",
+        searches=True,
     ),
     Route(
         "ListTopicDetails",

@@ -30,6 +30,10 @@ Agency = Annotated[str | None, typer.Option(metavar="NAME", help="to this agency
 Project = Annotated[
     str | None, typer.Option(metavar="NAME", help="in this project alone [default: in all]")
 ]
+EnterpriseProject = Annotated[
+    str,
+    typer.Option(metavar="ID", help="for topics of this enterprise project alone"),
+]
 
 
 @app.command()
@@ -40,6 +44,7 @@ def grant(
     group: Group = None,
     agency: Agency = None,
     project: Project = None,
+    enterprise_project: EnterpriseProject = "",
     domain: Domain = None,
     as_json: options.Json = False,
     config: options.Config = None,
@@ -53,8 +58,14 @@ def grant(
     subject, name = _subject(user, group, agency)
 
     async def work(engine: Engine, account: str) -> None:
-        access = engine.directory.access
-        await access.grant(role, subject, name, domain=account, project=project)
+        await engine.directory.access.grant(
+            role,
+            subject,
+            name,
+            domain=account,
+            project=project,
+            enterprise_project_id=enterprise_project,
+        )
 
     act(where(config, data, redis), domain, work)
     say("granted", role, as_json=as_json)
@@ -68,6 +79,7 @@ def revoke(
     group: Group = None,
     agency: Agency = None,
     project: Project = None,
+    enterprise_project: EnterpriseProject = "",
     domain: Domain = None,
     as_json: options.Json = False,
     config: options.Config = None,
@@ -81,8 +93,14 @@ def revoke(
     subject, name = _subject(user, group, agency)
 
     async def work(engine: Engine, account: str) -> None:
-        access = engine.directory.access
-        await access.revoke(role, subject, name, domain=account, project=project)
+        await engine.directory.access.revoke(
+            role,
+            subject,
+            name,
+            domain=account,
+            project=project,
+            enterprise_project_id=enterprise_project,
+        )
 
     act(where(config, data, redis), domain, work)
     say("revoked", role, as_json=as_json)
@@ -134,4 +152,5 @@ def _item(known: Snapshot, grant: Grant) -> dict[str, Any]:
         "role": policy.name if policy else grant.role,
         grant.subject: found.name if found else grant.subject_id,
         "project": project.name if project else "*",
+        "enterprise_project": grant.enterprise_project_id or "*",
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.cli import options
-from engine.cli.iam_common import Domain, Name, act, say, show, where
+from engine.cli.iam_common import Domain, Name, act, command, say, show, where
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -77,72 +78,44 @@ def list_groups(
     show(act(where(config, data, redis), domain, work), as_json=as_json)
 
 
-@groups.command("add")
-def add_member(
-    name: Name,
-    user: User,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Take a user into a group.
+def _membership(name: str, done: str, about: str, *, member: bool) -> None:
+    def change(
+        name: Name,
+        user: User,
+        *,
+        domain: Domain = None,
+        as_json: options.Json = False,
+        config: options.Config = None,
+        data: options.Data = None,
+        redis: options.Redis = None,
+    ) -> None:
+        async def work(engine: Engine, account: str) -> None:
+            access = engine.directory.access
+            await access.set_member(name, user, domain=account, member=member)
 
-    Example: tocsin iam group add ops alice
-    """
+        act(where(config, data, redis), domain, work)
+        say(done, user, as_json=as_json)
 
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.access.set_member(name, user, domain=account, member=True)
-
-    act(where(config, data, redis), domain, work)
-    say("added", user, as_json=as_json)
-
-
-@groups.command("remove")
-def remove_member(
-    name: Name,
-    user: User,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Take a user out of a group.
-
-    Example: tocsin iam group remove ops alice
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.access.set_member(name, user, domain=account, member=False)
-
-    act(where(config, data, redis), domain, work)
-    say("removed", user, as_json=as_json)
+    example = f"Example: tocsin iam group {name} ops alice"
+    groups.command(name, help=f"{about}\n\n{example}")(change)
 
 
-@groups.command("delete")
-def delete_group(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete a group with its grants.
+_membership("add", "added", "Take a user into a group.", member=True)
+_membership("remove", "removed", "Take a user out of a group.", member=False)
 
-    Example: tocsin iam group delete ops
-    """
 
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.access.delete_group(name, domain=account)
+async def _delete_group(engine: Engine, name: str, account: str) -> None:
+    await engine.directory.access.delete_group(name, domain=account)
 
-    act(where(config, data, redis), domain, work)
-    say("deleted", name, as_json=as_json)
+
+command(
+    groups,
+    "delete",
+    "deleted",
+    "Delete a group with its grants.",
+    _delete_group,
+    example="group delete ops",
+)
 
 
 @agencies.command("create")
@@ -197,26 +170,18 @@ def list_agencies(
     show(act(where(config, data, redis), domain, work), as_json=as_json)
 
 
-@agencies.command("delete")
-def delete_agency(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete an agency and end its tokens.
+async def _delete_agency(engine: Engine, name: str, account: str) -> None:
+    await engine.directory.access.delete_agency(name, domain=account)
 
-    Example: tocsin iam agency delete ops
-    """
 
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.access.delete_agency(name, domain=account)
-
-    act(where(config, data, redis), domain, work)
-    say("deleted", name, as_json=as_json)
+command(
+    agencies,
+    "delete",
+    "deleted",
+    "Delete an agency and end its tokens.",
+    _delete_agency,
+    example="agency delete ops",
+)
 
 
 @policies.command("create")
@@ -241,6 +206,7 @@ def create_policy(
         return {"id": new.id, "name": new.name, "domain": account}
 
     show([act(where(config, data, redis), domain, work)], as_json=as_json)
+    _advise(text)
 
 
 @policies.command("list")
@@ -273,26 +239,27 @@ def list_policies(
     show(act(where(config, data, redis), domain, work), as_json=as_json)
 
 
-@policies.command("delete")
-def delete_policy(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete a custom policy and take it from everybody who holds it.
+async def _delete_policy(engine: Engine, name: str, account: str) -> None:
+    await engine.directory.access.delete_policy(name, domain=account)
 
-    Example: tocsin iam policy delete publishers
-    """
 
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.access.delete_policy(name, domain=account)
+command(
+    policies,
+    "delete",
+    "deleted",
+    "Delete a custom policy and take it from everybody who holds it.",
+    _delete_policy,
+    example="policy delete publishers",
+)
 
-    act(where(config, data, redis), domain, work)
-    say("deleted", name, as_json=as_json)
+
+def _advise(document: str) -> None:
+    """What the policy should allow as well, if nothing else that is held does."""
+    from engine.policy.permissions import lacking, read_policy
+
+    missing = lacking(read_policy(json.loads(document)))
+    if missing:
+        typer.echo(f"What it allows is meant to go with {', '.join(missing)}.", err=True)
 
 
 def _read(path: Path) -> str:

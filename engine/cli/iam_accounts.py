@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli import options
-from engine.cli.iam_common import Domain, Name, PasswordStdin, act, password_from, say, show, where
+from engine.cli.iam_common import (
+    Domain,
+    Name,
+    PasswordStdin,
+    PlainWork,
+    Work,
+    act,
+    command,
+    command_for_all,
+    password_from,
+    say,
+    show,
+    where,
+)
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -81,118 +94,73 @@ def list_domains(
     show(act(where(config, data, redis), None, work), as_json=as_json)
 
 
-@domains.command("enable")
-def enable_domain(
+def _let(state: str) -> PlainWork:
+    async def work(engine: Engine, name: str) -> None:
+        from engine.iam.identities import State
+
+        await engine.directory.set_state(name, State(state))
+
+    return work
+
+
+async def _delete_domain(engine: Engine, name: str) -> None:
+    known = await engine.directory.now()
+    found = known.domain_named(name)
+    for project in known.projects.values():
+        if found is not None and project.domain_id == found.id:
+            await _must_be_empty(engine, project.id, project.name)
+    await engine.directory.delete_domain(name)
+
+
+for _verb, _done, _state, _about in (
+    ("enable", "enabled", "active", "Let an account work again."),
+    ("disable", "disabled", "disabled", "Let nobody of an account in any more."),
+    (
+        "restrict",
+        "restricted",
+        "restricted",
+        "Answer an account's requests with SMN.0070, as for one in arrears.",
+    ),
+    (
+        "suspend",
+        "suspended",
+        "suspended",
+        "Answer an account's requests with SMN.0071, as for a frozen one.",
+    ),
+):
+    command_for_all(domains, _verb, _done, _about, _let(_state), example=f"domain {_verb} acme")
+command_for_all(
+    domains,
+    "delete",
+    "deleted",
+    "Delete an account with its users, keys and grants; its topics must be gone before.",
+    _delete_domain,
+    example="domain delete acme",
+)
+
+
+@domains.command("place")
+def place_domain(
     name: Name,
     *,
+    org_path: OrgPath = None,
     as_json: options.Json = False,
     config: options.Config = None,
     data: options.Data = None,
     redis: options.Redis = None,
 ) -> None:
-    """Let an account work again.
+    """Say where an account stands in its organisation; without a path, nowhere.
 
-    Example: tocsin iam domain enable acme
-    """
-    from engine.iam.identities import State
+    Access policies of topics let accounts in by these paths.
 
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.set_state(name, State.ACTIVE)
-
-    act(where(config, data, redis), None, work)
-    say("enabled", name, as_json=as_json)
-
-
-@domains.command("disable")
-def disable_domain(
-    name: Name,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let nobody of an account in any more.
-
-    Example: tocsin iam domain disable acme
-    """
-    from engine.iam.identities import State
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.set_state(name, State.DISABLED)
-
-    act(where(config, data, redis), None, work)
-    say("disabled", name, as_json=as_json)
-
-
-@domains.command("restrict")
-def restrict_domain(
-    name: Name,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Answer an account's requests with SMN.0070, as for one in arrears.
-
-    Example: tocsin iam domain restrict acme
-    """
-    from engine.iam.identities import State
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.set_state(name, State.RESTRICTED)
-
-    act(where(config, data, redis), None, work)
-    say("restricted", name, as_json=as_json)
-
-
-@domains.command("suspend")
-def suspend_domain(
-    name: Name,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Answer an account's requests with SMN.0071, as for a frozen one.
-
-    Example: tocsin iam domain suspend acme
-    """
-    from engine.iam.identities import State
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.set_state(name, State.SUSPENDED)
-
-    act(where(config, data, redis), None, work)
-    say("suspended", name, as_json=as_json)
-
-
-@domains.command("delete")
-def delete_domain(
-    name: Name,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete an account with its users, keys and grants; its topics must be gone before.
-
-    Example: tocsin iam domain delete acme
+    Example: tocsin iam domain place acme --org-path o-1/r-1/ou-sales
     """
 
     async def work(engine: Engine, _: str) -> None:
-        known = await engine.directory.now()
-        found = known.domain_named(name)
-        for project in known.projects.values():
-            if found is not None and project.domain_id == found.id:
-                await _must_be_empty(engine, project.id, project.name)
-        await engine.directory.delete_domain(name)
+        await engine.directory.place_domain(name, tuple(org_path or ()))
 
     act(where(config, data, redis), None, work)
-    say("deleted", name, as_json=as_json)
+    say("placed", name, as_json=as_json)
 
 
 @projects.command("create")
@@ -242,74 +210,45 @@ def list_projects(
     show(act(where(config, data, redis), domain, work), as_json=as_json)
 
 
-@projects.command("enable")
-def enable_project(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let callers into a project again.
+def _let_into(*, enabled: bool) -> Work:
+    async def work(engine: Engine, name: str, account: str) -> None:
+        await engine.directory.enable_project(name, domain=account, enabled=enabled)
 
-    Example: tocsin iam project enable region01_dev
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.enable_project(name, domain=account, enabled=True)
-
-    act(where(config, data, redis), domain, work)
-    say("enabled", name, as_json=as_json)
+    return work
 
 
-@projects.command("disable")
-def disable_project(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let nobody into a project.
-
-    Example: tocsin iam project disable region01_dev
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.enable_project(name, domain=account, enabled=False)
-
-    act(where(config, data, redis), domain, work)
-    say("disabled", name, as_json=as_json)
+async def _delete_project(engine: Engine, name: str, account: str) -> None:
+    known = await engine.directory.now()
+    found = known.project_named(_id(known, account), name)
+    if found is not None:
+        await _must_be_empty(engine, found.id, name)
+    await engine.directory.delete_project(name, domain=account)
 
 
-@projects.command("delete")
-def delete_project(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete a project and end its tokens; its topics must be gone before.
-
-    Example: tocsin iam project delete region01_dev
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        known = await engine.directory.now()
-        found = known.project_named(_id(known, account), name)
-        if found is not None:
-            await _must_be_empty(engine, found.id, name)
-        await engine.directory.delete_project(name, domain=account)
-
-    act(where(config, data, redis), domain, work)
-    say("deleted", name, as_json=as_json)
+command(
+    projects,
+    "enable",
+    "enabled",
+    "Let callers into a project again.",
+    _let_into(enabled=True),
+    example="project enable region01_dev",
+)
+command(
+    projects,
+    "disable",
+    "disabled",
+    "Let nobody into a project.",
+    _let_into(enabled=False),
+    example="project disable region01_dev",
+)
+command(
+    projects,
+    "delete",
+    "deleted",
+    "Delete a project and end its tokens; its topics must be gone before.",
+    _delete_project,
+    example="project delete region01_dev",
+)
 
 
 async def _must_be_empty(engine: Engine, project_id: str, name: str) -> None:

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from engine.cli import options
 from engine.cli.running import run
 
 if TYPE_CHECKING:
     from engine.app import Engine
 
 Result = TypeVar("Result")
+Work = Callable[["Engine", str, str], Awaitable[None]]
+"""Does something to a name in an account."""
+PlainWork = Callable[["Engine", str], Awaitable[None]]
+"""Does something to a name."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 Domain = Annotated[
@@ -65,6 +70,49 @@ def show(items: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
 def say(done: str, name: str, *, as_json: bool) -> None:
     """Print what was done to whom."""
     typer.echo(json.dumps({done: name}) if as_json else f"{done} {name}")
+
+
+def command(
+    commands: typer.Typer, name: str, done: str, about: str, work: Work, *, example: str
+) -> None:
+    """Add a command that does something to the one that is named, in an account."""
+
+    def perform(
+        name: Name,
+        *,
+        domain: Domain = None,
+        as_json: options.Json = False,
+        config: options.Config = None,
+        data: options.Data = None,
+        redis: options.Redis = None,
+    ) -> None:
+        act(where(config, data, redis), domain, lambda engine, account: work(engine, name, account))
+        say(done, name, as_json=as_json)
+
+    commands.command(name, help=_help(about, example))(perform)
+
+
+def command_for_all(
+    commands: typer.Typer, name: str, done: str, about: str, work: PlainWork, *, example: str
+) -> None:
+    """Add a command that does something to the one that is named, which no account holds."""
+
+    def perform(
+        name: Name,
+        *,
+        as_json: options.Json = False,
+        config: options.Config = None,
+        data: options.Data = None,
+        redis: options.Redis = None,
+    ) -> None:
+        act(where(config, data, redis), None, lambda engine, _: work(engine, name))
+        say(done, name, as_json=as_json)
+
+    commands.command(name, help=_help(about, example))(perform)
+
+
+def _help(about: str, example: str) -> str:
+    return f"{about}\n\nExample: tocsin iam {example}"
 
 
 def password_from(*, stdin: bool) -> str | None:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli import options
-from engine.cli.iam_common import Domain, Name, PasswordStdin, act, password_from, say, show, where
+from engine.cli.iam_common import (
+    Domain,
+    Name,
+    PasswordStdin,
+    PlainWork,
+    Work,
+    act,
+    command,
+    command_for_all,
+    password_from,
+    show,
+    where,
+)
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -16,7 +28,6 @@ users = typer.Typer(no_args_is_help=True, help="Manage the users of an account."
 keys = typer.Typer(no_args_is_help=True, help="Manage access keys (AK/SK).")
 
 User = Annotated[str, typer.Option(metavar="NAME", help="whose key it is", show_default=False)]
-AccessKey = Annotated[str, typer.Argument(metavar="AK", show_default=False)]
 Service = Annotated[
     str, typer.Option(metavar="SERVICE", help="make it a cloud service's identity: obs, ces, …")
 ]
@@ -104,70 +115,41 @@ def password_user(
     show([act(where(config, data, redis), domain, work)], as_json=as_json)
 
 
-@users.command("enable")
-def enable_user(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let a user in again.
+def _let_in(*, enabled: bool) -> Work:
+    async def work(engine: Engine, name: str, account: str) -> None:
+        await engine.directory.enable_user(name, domain=account, enabled=enabled)
 
-    Example: tocsin iam user enable alice
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.enable_user(name, domain=account, enabled=True)
-
-    act(where(config, data, redis), domain, work)
-    say("enabled", name, as_json=as_json)
+    return work
 
 
-@users.command("disable")
-def disable_user(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let a user in no more and end its tokens.
-
-    Example: tocsin iam user disable alice
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.enable_user(name, domain=account, enabled=False)
-
-    act(where(config, data, redis), domain, work)
-    say("disabled", name, as_json=as_json)
+async def _delete_user(engine: Engine, name: str, account: str) -> None:
+    await engine.directory.delete_user(name, domain=account)
 
 
-@users.command("delete")
-def delete_user(
-    name: Name,
-    *,
-    domain: Domain = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete a user with its keys and grants.
-
-    Example: tocsin iam user delete alice
-    """
-
-    async def work(engine: Engine, account: str) -> None:
-        await engine.directory.delete_user(name, domain=account)
-
-    act(where(config, data, redis), domain, work)
-    say("deleted", name, as_json=as_json)
+command(
+    users,
+    "enable",
+    "enabled",
+    "Let a user in again.",
+    _let_in(enabled=True),
+    example="user enable alice",
+)
+command(
+    users,
+    "disable",
+    "disabled",
+    "Let a user in no more and end its tokens.",
+    _let_in(enabled=False),
+    example="user disable alice",
+)
+command(
+    users,
+    "delete",
+    "deleted",
+    "Delete a user with its keys and grants.",
+    _delete_user,
+    example="user delete alice",
+)
 
 
 @keys.command("create")
@@ -223,64 +205,33 @@ def list_keys(
     show(act(where(config, data, redis), domain, work), as_json=as_json)
 
 
-@keys.command("enable")
-def enable_key(
-    key: AccessKey,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let a key sign again.
+def _let_sign(*, enabled: bool) -> PlainWork:
+    async def work(engine: Engine, name: str) -> None:
+        await engine.directory.enable_key(name, enabled=enabled)
 
-    Example: tocsin iam key enable AK
-    """
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.enable_key(key, enabled=True)
-
-    act(where(config, data, redis), None, work)
-    say("enabled", key, as_json=as_json)
+    return work
 
 
-@keys.command("disable")
-def disable_key(
-    key: AccessKey,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Let a key sign no more.
-
-    Example: tocsin iam key disable AK
-    """
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.enable_key(key, enabled=False)
-
-    act(where(config, data, redis), None, work)
-    say("disabled", key, as_json=as_json)
+async def _delete_key(engine: Engine, name: str) -> None:
+    await engine.directory.delete_key(name)
 
 
-@keys.command("delete")
-def delete_key(
-    key: AccessKey,
-    *,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    data: options.Data = None,
-    redis: options.Redis = None,
-) -> None:
-    """Delete an access key.
-
-    Example: tocsin iam key delete AK
-    """
-
-    async def work(engine: Engine, _: str) -> None:
-        await engine.directory.delete_key(key)
-
-    act(where(config, data, redis), None, work)
-    say("deleted", key, as_json=as_json)
+command_for_all(
+    keys,
+    "enable",
+    "enabled",
+    "Let a key sign again.",
+    _let_sign(enabled=True),
+    example="key enable AK",
+)
+command_for_all(
+    keys,
+    "disable",
+    "disabled",
+    "Let a key sign no more.",
+    _let_sign(enabled=False),
+    example="key disable AK",
+)
+command_for_all(
+    keys, "delete", "deleted", "Delete an access key.", _delete_key, example="key delete AK"
+)

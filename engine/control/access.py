@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _MAX_POLICY: Final = 6144
 """Characters of a custom policy (IAM "Constraints")."""
 
+_MAX_ENTERPRISE_PROJECT: Final = 64
+
 Change = tuple[Iterable[Record], Iterable[Record]]
 
 
@@ -143,14 +145,28 @@ class Access:
     # Grants
 
     async def grant(
-        self, role: str, subject: Subject, name: str, *, domain: str, project: str | None = None
+        self,
+        role: str,
+        subject: Subject,
+        name: str,
+        *,
+        domain: str,
+        project: str | None = None,
+        enterprise_project_id: str = "",
     ) -> Grant:
-        """Let somebody hold a role or policy in a project, or in all of the account."""
+        """Let somebody hold a role or policy in a project, or in all of the account.
+
+        With an enterprise project it holds for the topics that belong to that one alone.
+        """
         made = None
+        if len(enterprise_project_id) > _MAX_ENTERPRISE_PROJECT:
+            raise DirectoryError(
+                f"An enterprise project's id has at most {_MAX_ENTERPRISE_PROJECT} characters."
+            )
 
         def decide(snapshot: Snapshot) -> Change:
             nonlocal made
-            made = _grant(snapshot, role, subject, name, domain, project)
+            made = _grant(snapshot, role, subject, name, domain, project, enterprise_project_id)
             return (made,) if made.id not in snapshot.grants else (), ()
 
         await self._live.change(decide)
@@ -159,12 +175,19 @@ class Access:
         return made
 
     async def revoke(
-        self, role: str, subject: Subject, name: str, *, domain: str, project: str | None = None
+        self,
+        role: str,
+        subject: Subject,
+        name: str,
+        *,
+        domain: str,
+        project: str | None = None,
+        enterprise_project_id: str = "",
     ) -> None:
         """Take back what was granted there."""
 
         def decide(snapshot: Snapshot) -> Change:
-            wanted = _grant(snapshot, role, subject, name, domain, project)
+            wanted = _grant(snapshot, role, subject, name, domain, project, enterprise_project_id)
             if wanted.id not in snapshot.grants:
                 raise DirectoryError(f"The {subject} {name} does not hold {role} there.")
             return (), (wanted,)
@@ -173,7 +196,13 @@ class Access:
 
 
 def _grant(
-    snapshot: Snapshot, role: str, subject: Subject, name: str, domain: str, project: str | None
+    snapshot: Snapshot,
+    role: str,
+    subject: Subject,
+    name: str,
+    domain: str,
+    project: str | None,
+    enterprise_project_id: str,
 ) -> Grant:
     owner = find_domain(snapshot, domain)
     policy = snapshot.policy_named(owner.id, role)
@@ -181,7 +210,14 @@ def _grant(
         raise DirectoryError(f"There is no role or policy {role} in the account {domain}.")
     where = "" if project is None else find_project(snapshot, domain, project).id
     policy_id = policy.id if policy else role
-    return Grant(str(subject), _id(snapshot, subject, domain, name), policy_id, owner.id, where)
+    return Grant(
+        str(subject),
+        _id(snapshot, subject, domain, name),
+        policy_id,
+        owner.id,
+        where,
+        enterprise_project_id,
+    )
 
 
 def _id(snapshot: Snapshot, subject: Subject, domain: str, name: str) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _SERVICE: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}", re.ASCII)
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _MIN_PASSWORD: Final = 8
+_ORG_PATH: Final = re.compile(r"o-[^\s/*]+/r-[^\s/*]+(/ou-[^\s/*]+)*")
 
 Change = tuple[Iterable[Record], Iterable[Record]]
 
@@ -76,6 +77,7 @@ class Directory:
     ) -> NewAccount:
         """An account of its own: its owner has the account's name and every permission."""
         check_name(name)
+        _check_org_paths(org_paths)
         password, hashed = await _password(password)
         domain = Domain(secrets.token_hex(16), name, org_paths=org_paths)
         project = Project(secrets.token_hex(16), domain.id, self.live.region)
@@ -95,6 +97,15 @@ class Directory:
 
         def decide(snapshot: Snapshot) -> Change:
             return (replace(find_domain(snapshot, name), state=str(state)),), ()
+
+        await self.live.change(decide)
+
+    async def place_domain(self, name: str, org_paths: tuple[str, ...]) -> None:
+        """Say where an account stands in its organisation: there alone, or nowhere."""
+        _check_org_paths(org_paths)
+
+        def decide(snapshot: Snapshot) -> Change:
+            return (replace(find_domain(snapshot, name), org_paths=org_paths),), ()
 
         await self.live.change(decide)
 
@@ -269,6 +280,12 @@ async def _password(given: str | None) -> tuple[str, str]:
     if not _MIN_PASSWORD <= len(password.encode()) <= MAX_BYTES:
         raise DirectoryError(f"A password has {_MIN_PASSWORD} to {MAX_BYTES} bytes.")
     return password, await asyncio.to_thread(hash_password, password)
+
+
+def _check_org_paths(org_paths: tuple[str, ...]) -> None:
+    for path in org_paths:
+        if _ORG_PATH.fullmatch(path) is None:
+            raise DirectoryError(f"{path!r} is no path in an organisation: o-…/r-…/ou-….")
 
 
 def _letters(count: int) -> str:

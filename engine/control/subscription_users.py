@@ -167,6 +167,17 @@ class SubscriptionUsers:
                 results += await self._subscriptions.admit(topic, protocol, [wish], known.status)
         return results
 
+    async def endpoints(self, domain_id: str, user_ids: Sequence[str]) -> Sequence[Subscription]:
+        """The endpoints of those of the users that there are."""
+        found: list[Subscription] = []
+        for user_id in user_ids:
+            try:
+                user = await self._get(domain_id, user_id)
+            except Refused:
+                continue
+            found += user.endpoints.values()
+        return found
+
     async def _confirm(self, user: User, code: str) -> None:
         """Confirm the endpoint that was sent this code."""
         refused = Refused("SMN.0022", "Nobody waits for a code.")

@@ -13,7 +13,7 @@ from engine.models import Listing
 from engine.store.tag_records import Added
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.control.topics import Topics
     from engine.models import Topic, TopicCard
@@ -63,22 +63,35 @@ class Tags:
         """The tags of topics, in the same order."""
         return await self._records.read(topics)
 
-    async def add(self, topic: Topic, tags: Sequence[tuple[str, str]]) -> None:
+    async def add(
+        self,
+        topic: Topic,
+        tags: Sequence[tuple[str, str]],
+        *,
+        create: bool = True,
+        update: bool = True,
+    ) -> None:
         """Add tags, or give those that are there a new value: all of them or none.
 
         Codes: SMN.0038 no or too many tags, a key twice or a bad one, a bad value;
-        SMN.0006 topic.
+        SMN.0006 topic; SMN.00308 a new key without ``create``, a new value without ``update``.
         """
         for key, value in tags:
             _check(key, value)
         given = dict(tags)
         if not given or len(given) != len(tags):
             raise Refused("SMN.0038", "There must be at least one tag, and no key twice.")
-        added = await self._records.change(topic, add=given, limit=MAX_TAGS)
+        added = await self._records.change(
+            topic, add=given, limit=MAX_TAGS, create=create, update=update
+        )
         if added is Added.TOPIC_GONE:
             raise Refused("SMN.0006")
         if added is Added.TOO_MANY:
             raise Refused("SMN.0038", f"A resource has at most {MAX_TAGS} tags.")
+        if added is Added.NO_CREATION:
+            raise Refused("SMN.00308", "smn:tag:create")
+        if added is Added.NO_UPDATE:
+            raise Refused("SMN.00308", "smn:tag:update")
 
     async def remove(self, topic: Topic, keys: Sequence[str]) -> None:
         """Remove tags; a key that is not there is ignored. Code: SMN.0038 an empty key or none."""
@@ -93,26 +106,51 @@ class Tags:
             raise Refused("SMN.0013", "The resource has no tag with this key.")
         await self._records.change(topic, add={}, remove=[key], limit=MAX_TAGS)
 
-    async def of_project(self, project_id: str, kind: str) -> dict[str, list[str]]:
-        """All keys in use with all their values."""
+    async def by_topic(self, project_id: str) -> dict[str, dict[str, str]]:
+        """The tags of all of a project's topics that have some, by topic id."""
+        return await self._records.of_project(project_id)
+
+    async def of_project(
+        self, project_id: str, kind: str, seen: Callable[[TopicCard], bool] | None = None
+    ) -> dict[str, list[str]]:
+        """All keys in use with all their values, on topics that may be ``seen``."""
         found: dict[str, set[str]] = {}
         if is_topic(kind):
-            for tags in (await self._records.of_project(project_id)).values():
+            by_topic = await self._records.of_project(project_id)
+            if seen is not None:
+                cards = await self._topics.cards(project_id)
+                shown = {card.id for card in cards if seen(card)}
+                by_topic = {one: tags for one, tags in by_topic.items() if one in shown}
+            for tags in by_topic.values():
                 for key, value in tags.items():
                     found.setdefault(key, set()).add(value)
         return {key: sorted(found[key]) for key in sorted(found)}
 
     async def find(
-        self, project_id: str, kind: str, query: TagQuery, *, offset: int = 0, limit: int = 0
+        self,
+        project_id: str,
+        kind: str,
+        query: TagQuery,
+        *,
+        seen: Callable[[TopicCard], bool] | None = None,
+        offset: int = 0,
+        limit: int = 0,
     ) -> Listing[Tagged]:
-        """The window of all resources that the query finds, newest first, and their number."""
+        """The window of all resources that the query finds, newest first, and their number.
+
+        Only those that may be ``seen``, if that is told.
+        """
         if not is_topic(kind):
             return Listing((), 0)
         cards, tags = await asyncio.gather(
             self._topics.cards(project_id), self._records.of_project(project_id)
         )
         none: dict[str, str] = {}
-        found = [card for card in cards if query.finds(card.name, tags.get(card.id, none))]
+        found = [
+            card
+            for card in cards
+            if query.finds(card.name, tags.get(card.id, none)) and (seen is None or seen(card))
+        ]
         window = newest_first(found)[offset : offset + limit]
         return Listing(
             tuple(

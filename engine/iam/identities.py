@@ -119,7 +119,8 @@ class Policy:
 class Grant:
     """A system role (by name) or custom policy (by id) that somebody holds.
 
-    It holds in one project, or without ``project_id`` in all of the account ``domain_id``.
+    It holds in one project, or without ``project_id`` in all of the account ``domain_id``; with
+    an ``enterprise_project_id`` only for what belongs to that enterprise project.
     """
 
     kind: ClassVar[str] = "grant"
@@ -128,11 +129,15 @@ class Grant:
     role: str
     domain_id: str
     project_id: str = ""
+    enterprise_project_id: str = ""
 
     @property
     def id(self) -> str:
         """The same for the same grant, so that granting twice is granting once."""
-        return f"{self.subject}:{self.subject_id}:{self.project_id or '*'}:{self.role}"
+        where = self.project_id or "*"
+        if self.enterprise_project_id:
+            where = f"{where}/{self.enterprise_project_id}"
+        return f"{self.subject}:{self.subject_id}:{where}:{self.role}"
 
 
 Record = Domain | Project | User | Group | AccessKey | Agency | Policy | Grant

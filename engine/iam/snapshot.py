@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from engine.iam.identities import (
@@ -20,7 +20,16 @@ from engine.iam.identities import (
     Subject,
     User,
 )
-from engine.policy.permissions import OWNER, ROLES, Statement, allows, needed, read_policy
+from engine.policy.conditions import NO_FACTS, Facts
+from engine.policy.permissions import (
+    OWNER,
+    ROLES,
+    Statement,
+    allows,
+    needed,
+    read_policy,
+    within_enterprise_project,
+)
 from engine.urns import TopicUrn
 
 _FULL: Final = frozenset({"Tenant Administrator"})
@@ -35,12 +44,20 @@ class Held:
     statements: tuple[Statement, ...]
     granted: str
     """The name under which it was granted."""
+    enterprise_project_id: str = ""
+    """The enterprise project that it is held in alone."""
+
+
+_OWNS: Final = Held(OWNER.id, OWNER.token_name, OWNER.statements, OWNER.name)
 
 
 class Rights:
-    """What somebody may do in one project, or in an account beyond its projects."""
+    """What somebody may do in one project, or in an account beyond its projects.
 
-    __slots__ = ("_decided", "_free", "_plain", "_statements", "held")
+    They are ``selective`` if that depends on what it is done to.
+    """
+
+    __slots__ = ("_decided", "_free", "_statements", "held", "selective")
 
     def __init__(self, held: Iterable[Held], only: Iterable[str] | None = None) -> None:
         self.held: Final = tuple(held)
@@ -54,17 +71,30 @@ class Rights:
             for statement in one.statements
             if names is None or not statement.allow or {one.name, one.granted} & names
         )
-        self._free = names is None and [one.id for one in self.held] == [OWNER.id]
-        self._plain = not any(statement.resources for statement in self._statements)
+        self._free = names is None and self.held == (_OWNS,)
+        self.selective: Final = any(
+            statement.conditions or statement.resources for statement in self._statements
+        )
         self._decided: dict[tuple[str, str], bool] = {}
 
-    def allow(self, action: str, operation: str, domain_id: str, topic: TopicUrn | None) -> bool:
-        """Whether an operation that needs ``action`` may act upon the topic, or upon any."""
+    def allow(
+        self,
+        action: str,
+        operation: str,
+        domain_id: str,
+        topic: TopicUrn | None,
+        facts: Facts | None = NO_FACTS,
+    ) -> bool:
+        """Whether an operation that needs ``action`` may act upon the topic, or upon any.
+
+        ``facts`` are the request's; None stands for all that a request could have.
+        """
         if self._free:
             return True
-        if not self._plain:
-            targets = _targets(action, domain_id, topic)
-            return allows(self._statements, needed(action, operation), targets)
+        if self.selective:
+            unknown = facts is None and topic is None
+            targets = () if unknown else _targets(action, domain_id, topic)
+            return allows(self._statements, needed(action, operation), targets, facts)
         decided = self._decided.get((action, operation))
         if decided is None:
             decided = allows(self._statements, needed(action, operation))
@@ -163,19 +193,36 @@ class Snapshot:
 
     def _held(self, subject: Subject, subject_id: str, project_id: str) -> list[Held]:
         if subject is Subject.USER and (user := self.users.get(subject_id)) and user.owner:
-            return [Held(OWNER.id, OWNER.token_name, OWNER.statements, OWNER.name)]
+            return [_OWNS]
         grants = list(self._granted.get((subject, subject_id), ()))
         if subject is Subject.USER:
             for group_id in self._groups.get(subject_id, ()):
                 grants += self._granted.get((Subject.GROUP, group_id), ())
-        roles = {grant.role for grant in grants if grant.project_id in {"", project_id}}
-        held = []
-        for name in sorted(roles):
-            role, policy = ROLES.get(name), self.policies.get(name)
-            if role is not None:
-                statements = role.statements if not role.needs or role.needs in roles else ()
-                held.append(Held(role.id, role.token_name, statements, role.name))
-            elif policy is not None:
-                statements = read_policy(json.loads(policy.document))
-                held.append(Held(policy.id, policy.name, statements, policy.name))
-        return held
+        places: dict[str, set[str]] = defaultdict(set)
+        for grant in grants:
+            if grant.project_id in {"", project_id}:
+                places[grant.enterprise_project_id].add(grant.role)
+        return [
+            held
+            for place, roles in sorted(places.items())
+            for name in sorted(roles)
+            if (held := self._one_held(name, roles | places[""], place)) is not None
+        ]
+
+    def _one_held(self, name: str, roles: set[str], enterprise_project_id: str) -> Held | None:
+        role, policy = ROLES.get(name), self.policies.get(name)
+        if role is not None:
+            statements = role.statements if not role.needs or role.needs in roles else ()
+            held = Held(role.id, role.token_name, statements, role.name)
+        elif policy is not None:
+            statements = read_policy(json.loads(policy.document))
+            held = Held(policy.id, policy.name, statements, policy.name)
+        else:
+            return None
+        if not enterprise_project_id:
+            return held
+        return replace(
+            held,
+            statements=within_enterprise_project(held.statements, enterprise_project_id),
+            enterprise_project_id=enterprise_project_id,
+        )

@@ -10,29 +10,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
+
+from engine.policy.conditions import (
+    ENTERPRISE_PROJECT,
+    NO_FACTS,
+    Condition,
+    Facts,
+    all_hold,
+    equals,
+    read_conditions,
+)
 
 VERSION: Final = "1.1"
 MAX_STATEMENTS: Final = 8
 MAX_PATTERNS: Final = 100
 _ACTION: Final = re.compile(r"\*|[A-Za-z0-9_*?-]+(:[A-Za-z0-9_*?.-]+){1,2}", re.ASCII)
 _RESOURCE: Final = re.compile(r"[!-~]{1,512}", re.ASCII)
-_MEMBERS: Final = frozenset({"Effect", "Action", "Resource"})
+_MEMBERS: Final = frozenset({"Effect", "Action", "Resource", "Condition"})
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """Allows or denies actions that match a pattern, but those that match ``excluded``.
 
-    Without ``resources`` it holds for everything, with them for what matches one.
+    Without ``resources`` it holds for everything, with them for what matches one; with
+    ``conditions`` for requests of which all are true.
     """
 
     allow: bool
     actions: tuple[str, ...]
     excluded: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +176,46 @@ IDENTITY_ACTIONS: Final[Mapping[str, str]] = {
 """Operation → its action in the finer vocabulary of identity policies, which counts as well."""
 
 
+NOT_BY_ENTERPRISE_PROJECT: Final = ("smn:topic:publish",)
+"""What acts upon a topic and still cannot be granted for an enterprise project alone."""
+
+DEPENDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "smn:topic:update": ("smn:topic:list",),
+    "smn:topic:delete": ("smn:topic:list",),
+    "smn:topic:publish": ("smn:topic:list",),
+    "smn:template:update": ("smn:template:list",),
+    "smn:template:delete": ("smn:template:list",),
+    "smn:tag:create": ("smn:topic:list",),
+    "smn:tag:update": ("smn:topic:list", "smn:tag:list"),
+    "smn:tag:delete": ("smn:topic:list", "smn:tag:list"),
+    "smn:tag:list": ("smn:topic:list",),
+}
+"""What an action is of little use without: whoever writes a policy is told, nobody is refused."""
+
+
+def within_enterprise_project(
+    statements: Iterable[Statement], enterprise_project_id: str
+) -> tuple[Statement, ...]:
+    """The statements as they hold in one enterprise project, for what may be granted there."""
+    there = equals(ENTERPRISE_PROJECT, enterprise_project_id)
+    return tuple(
+        replace(
+            one,
+            excluded=(*one.excluded, *NOT_BY_ENTERPRISE_PROJECT),
+            conditions=(*one.conditions, there),
+        )
+        for one in statements
+    )
+
+
+def lacking(statements: Iterable[Statement]) -> tuple[str, ...]:
+    """Actions that those of a policy depend on, and that it does not allow itself."""
+    given = tuple(statements)
+    allowed = {action for action in ACTIONS if allows(given, (action,), facts=None)}
+    needs = {one for action in allowed for one in DEPENDS.get(action, ())}
+    return tuple(sorted(needs - allowed))
+
+
 def needed(action: str, operation: str) -> tuple[str, ...]:
     """The names by which policies may speak of what an operation needs."""
     finer = IDENTITY_ACTIONS.get(operation, action)
@@ -171,21 +223,30 @@ def needed(action: str, operation: str) -> tuple[str, ...]:
 
 
 def allows(
-    statements: Iterable[Statement], actions: Iterable[str], resources: Iterable[str] = ()
+    statements: Iterable[Statement],
+    actions: Iterable[str],
+    resources: Iterable[str] = (),
+    facts: Facts | None = NO_FACTS,
 ) -> bool:
     """Whether statements allow what the ``actions`` are names of.
 
     ``resources`` are the names of what is acted upon; without one, only statements about
-    everything count.
+    everything count. ``facts`` are those of the request; None asks whether some request could
+    be allowed, whatever it is that is not told.
     """
     names, targets = tuple(actions), tuple(resources)
     allowed = False
     for statement in statements:
         if not any(_covers(statement, name) for name in names):
             continue
+        if facts is None and (statement.conditions or (statement.resources and not targets)):
+            allowed = allowed or statement.allow
+            continue
         if statement.resources and not any(
             _matches(pattern, target) for pattern in statement.resources for target in targets
         ):
+            continue
+        if not all_hold(statement.conditions, facts or NO_FACTS):
             continue
         if not statement.allow:
             return False
@@ -196,8 +257,8 @@ def allows(
 def read_policy(document: object) -> tuple[Statement, ...]:
     """The statements of a custom policy's document.
 
-    Raises `ValueError` with a sentence. A member that is not understood, a condition say, is
-    refused: leaving it out would allow more than was written.
+    Raises `ValueError` with a sentence. A member that is not understood is refused: leaving it
+    out would allow more than was written.
     """
     if not isinstance(document, dict) or set(document) - {"Version", "Statement"}:
         raise ValueError("A policy is an object with Version and Statement.")
@@ -214,14 +275,19 @@ def _read_statement(given: object) -> Statement:
         raise ValueError("A statement is an object.")  # noqa: TRY004 - one error for bad documents
     unknown = sorted(set(given) - _MEMBERS)
     if unknown:
-        raise ValueError(f"A statement has no {unknown[0]!r}: only Effect, Action and Resource.")
+        raise ValueError(
+            f"A statement has no {unknown[0]!r}: only Effect, Action, Resource and Condition."
+        )
     if given.get("Effect") not in {"Allow", "Deny"}:
         raise ValueError("A statement's Effect is Allow or Deny.")
     actions = _patterns(given.get("Action"), _ACTION, "Action")
     resources = _patterns(given["Resource"], _RESOURCE, "Resource") if "Resource" in given else ()
     if "*" in resources:
         resources = ()
-    return Statement(given["Effect"] == "Allow", actions, resources=resources)
+    conditions = read_conditions(given["Condition"]) if "Condition" in given else ()
+    return Statement(
+        given["Effect"] == "Allow", actions, resources=resources, conditions=conditions
+    )
 
 
 def _patterns(given: Any, form: re.Pattern[str], name: str) -> tuple[str, ...]:  # noqa: ANN401 - JSON

@@ -28,6 +28,8 @@ class Added(IntEnum):
     TOPIC_GONE = 0
     DONE = 1
     TOO_MANY = 2
+    NO_CREATION = 3
+    NO_UPDATE = 4
 
 
 class TagRecords:
@@ -59,12 +61,23 @@ class TagRecords:
         return dict(texts_of(replies))
 
     async def change(
-        self, topic: Topic, *, add: Mapping[str, str], remove: Iterable[str] = (), limit: int
+        self,
+        topic: Topic,
+        *,
+        add: Mapping[str, str],
+        remove: Iterable[str] = (),
+        limit: int,
+        create: bool = True,
+        update: bool = True,
     ) -> Added:
-        """Remove keys, as far as they are there, then add or overwrite: all of it or nothing."""
+        """Remove keys, as far as they are there, then add or overwrite: all of it or nothing.
+
+        Without ``create`` there may be no new key, without ``update`` no new value.
+        """
         taken = tuple(remove)
         given = [part for pair in add.items() for part in pair]
         shard = self._keys.shard_of_topic(topic.id)
         names = (self._keys.topic(topic.id), self._keys.tags(shard, topic.project_id))
-        arguments = (topic.id, str(limit), str(len(taken)), *taken, *given)
+        may = "".join(("c" if create else "", "u" if update else ""))
+        arguments = (topic.id, str(limit), may, str(len(taken)), *taken, *given)
         return Added(await self._store.run(_TAGS, names, arguments))

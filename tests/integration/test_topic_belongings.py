@@ -8,10 +8,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.app import Engine
 from engine.models import Topic
 from engine.store.connection import Store
+from engine.store.tag_records import Added, TagRecords
 from tests.engines import eventually, keys_about, open_engine, snapshot, working
 from tests.receiver import Receiver
 
@@ -218,3 +221,57 @@ async def test_a_new_topic_of_a_deleted_ones_name_starts_bare(engine: Engine) ->
         assert await engine.logtanks.bound(new.project_id, "g", "s") == []
         await engine.retention.purge(engine.keys.shard_of_topic(old.id))
     assert await left_of(engine, old) == set()
+
+
+async def test_a_deleted_topic_leaves_no_line_in_its_project(engine: Engine) -> None:
+    """What lists search goes with the topic, at once; that of others stays."""
+    topic, other = await everything(engine, "gone", 1), await everything(engine, "kept", 1)
+    await engine.topics.delete(topic.urn)
+    for found in (await project_lines(engine, topic), await project_lines(engine, other)):
+        assert found == ({other.id}, {other.id})
+
+
+async def project_lines(engine: Engine, topic: Topic) -> tuple[set[str], set[str]]:
+    """Topics with a card, and with tags, in a topic's project."""
+    keys, found = engine.keys, []
+    for name in (keys.cards, keys.tags):
+        lines: set[str] = set()
+        for shard in range(keys.shards):
+            known = await engine.store.call("HKEYS", name(shard, topic.project_id))
+            lines |= {one.decode() for one in known}
+        found.append(lines)
+    return found[0], found[1]
+
+
+@pytest.fixture
+async def tagging(engine: Engine) -> tuple[TagRecords, Topic]:
+    """Tags, and a topic to have some."""
+    return TagRecords(engine.store, engine.keys), await engine.create_topic("tagged")
+
+
+TAG_KEYS = st.sampled_from(["a", "B", "1", "ü", '"', "/", "\\u0041"])
+TAG_CHANGES = st.lists(
+    st.tuples(st.dictionaries(TAG_KEYS, st.text(max_size=3)), st.sets(TAG_KEYS)), max_size=6
+)
+ONE_ENGINE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@ONE_ENGINE
+@given(changes=TAG_CHANGES)
+async def test_tags_are_what_was_done_to_them(
+    tagging: tuple[TagRecords, Topic], changes: list[tuple[dict[str, str], set[str]]]
+) -> None:
+    """Whatever their keys and values, taken away and given in one step, and none is none."""
+    records, topic = tagging
+    (before,) = await records.read([topic])
+    await records.change(topic, add={}, remove=before, limit=5)
+    model: dict[str, str] = {}
+    for add, remove in changes:
+        after = {key: value for key, value in model.items() if key not in remove} | add
+        done = await records.change(topic, add=add, remove=remove, limit=5)
+        assert done is (Added.TOO_MANY if len(after) > 5 else Added.DONE)
+        model = model if done is Added.TOO_MANY else after
+        (found,) = await records.read([topic])
+        assert list(found.items()) == sorted(model.items())

@@ -13,8 +13,10 @@ from engine.policy.permissions import (
     ROLES,
     Statement,
     allows,
+    lacking,
     needed,
     read_policy,
+    within_enterprise_project,
 )
 
 TOPIC = ("smn:region01:d:topic:orders", "urn:smn:region01:p:orders")
@@ -151,3 +153,41 @@ def test_a_document_that_is_not_understood_is_refused(document: Any) -> None:
     """Leaving a part out would allow more than was written."""
     with pytest.raises(ValueError, match=r"\."):
         read_policy(document)
+
+
+def test_whoever_knows_nothing_yet_asks_what_could_be_allowed() -> None:
+    """A condition or a resource may come true or not; only what nothing allows is refused."""
+    limited = policy(
+        allow("smn:topic:list", Condition={"StringEquals": {"g:EnterpriseProjectId": ["e1"]}}),
+        allow("smn:topic:update", Resource=["smn:*:*:topic:orders"]),
+        deny("smn:topic:delete", Condition={"Null": {"g:ResourceTag/env": ["false"]}}),
+        allow("smn:topic:delete"),
+    )
+    for action in ("smn:topic:list", "smn:topic:update", "smn:topic:delete"):
+        assert allows(limited, (action,), facts=None)
+    assert not allows(limited, ("smn:topic:list",))
+    assert not allows(limited, ("smn:topic:create",), facts=None)
+    assert allows(limited, ("smn:topic:delete",))
+    assert not allows(limited, ("smn:topic:delete",), facts={"g:ResourceTag/env": ("x",)})
+
+
+def test_a_role_can_be_held_in_one_enterprise_project() -> None:
+    """There it allows and denies as it does everywhere, but for publishing."""
+    held = within_enterprise_project(policy(allow("smn:*:*"), deny("smn:topic:delete")), "e1")
+    inside, outside = {"g:EnterpriseProjectId": ("e1",)}, {"g:EnterpriseProjectId": ("e2",)}
+    assert allows(held, ("smn:topic:update",), facts=inside)
+    for action, facts in (
+        ("smn:topic:update", outside),
+        ("smn:topic:update", {}),
+        ("smn:topic:delete", inside),
+        ("smn:topic:publish", inside),
+    ):
+        assert not allows(held, (action,), facts=facts)
+    assert allows((*held, *policy(allow("smn:topic:delete"))), ("smn:topic:delete",), facts=outside)
+
+
+def test_what_an_action_depends_on_is_told() -> None:
+    """Unless the policy allows it itself."""
+    assert lacking(policy(allow("smn:tag:update"))) == ("smn:tag:list", "smn:topic:list")
+    assert lacking(policy(allow("smn:topic:publish", "smn:topic:list"))) == ()
+    assert lacking(policy(allow("smn:*:*"), deny("smn:template:list"))) == ("smn:template:list",)
