@@ -277,11 +277,11 @@ async def test_protocol_and_endpoint_decide_about_every_new_subscription(mixed: 
     ):
         assert (await mixed.ask("POST", path, body)).status == verdict
     ids = {}
+    users = f"/v2/{mixed.world.account.domain_id}/subscription-users"
     for name, one in (("good", good), ("bad", bad)):
-        body = {"name": name, "http": {"endpoint": one["endpoint"]}}
-        users = f"/v2/{mixed.world.account.domain_id}/subscription-users"
-        ids[name] = (await mixed.world.call("POST", users, body)).json["id"]
+        user = {"name": name, "http": {"endpoint": one["endpoint"]}}
+        ids[name] = (await mixed.world.call("POST", users, user)).json["id"]
     unknown = "0" * 32
-    for users, verdict in (([ids["good"], unknown], 200), ([ids["good"], ids["bad"]], 403)):
-        answer = await mixed.ask("POST", f"{path}/from-subscription-users", {"ids": users})
-        assert answer.status == verdict
+    for taken, status in (([ids["good"], unknown], 200), ([ids["good"], ids["bad"]], 403)):
+        answer = await mixed.ask("POST", f"{path}/from-subscription-users", {"ids": taken})
+        assert answer.status == status
