@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
+from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import quote
 
 from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.ports import Answer
@@ -15,10 +18,15 @@ DELIVERED: Final = {status: Delivered(status) for status in range(200, 300)}
 # longest time to live.
 _WAIT_MS: Final = (1_000, 604_800_000)
 _SNIPPET: Final = 200
+# A shorter text is hardly a secret, and what it stands in could not be read any more.
+_SECRET: Final = 4
 
 
-def judge(answer: Answer, now_ms: int) -> Outcome:
-    """2xx took it; 429 and 503 may ask to wait; 5xx may do better later; all else is final."""
+def judge(answer: Answer, now_ms: int, secrets: Iterable[str] = ()) -> Outcome:
+    """2xx took it; 429 and 503 may ask to wait; 5xx may do better later; all else is final.
+
+    ``secrets`` are what was sent along and must not be shown, though the answer repeats it.
+    """
     status = answer.status
     if status in DELIVERED:
         return DELIVERED[status]
@@ -26,8 +34,8 @@ def judge(answer: Answer, now_ms: int) -> Outcome:
     if throttled is not None:
         return throttled
     if status >= 500:
-        return Retry(f"HTTP {status}", status, answer=snippet(answer.body))
-    return Rejected(f"HTTP {status}", status, snippet(answer.body))
+        return Retry(f"HTTP {status}", status, answer=snippet(answer.body, secrets))
+    return Rejected(f"HTTP {status}", status, snippet(answer.body, secrets))
 
 
 def throttle(answer: Answer, now_ms: int) -> Throttled | None:
@@ -55,9 +63,15 @@ def wait_ms(retry_after: str, now_ms: int) -> int | None:
         return None
 
 
-def snippet(body: bytes) -> str:
-    """The first words of an answer, as one printable line."""
-    text = body[: 4 * _SNIPPET].decode(errors="replace")
+def snippet(body: bytes, secrets: Iterable[str] = ()) -> str:
+    """The first words of an answer, as one printable line without the secrets."""
+    # More than is shown: a secret at its end must be seen as a whole.
+    text = body[: 20 * _SNIPPET].decode(errors="replace")
+    for secret in secrets:
+        for word in (secret, *secret.split()):  # "Bearer x": whoever repeats it may leave one out
+            if len(word) >= _SECRET:
+                for form in (word, json.dumps(word)[1:-1], quote(word, safe="")):
+                    text = text.replace(form, "***")
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:_SNIPPET]
 

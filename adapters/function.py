@@ -163,6 +163,7 @@ class FunctionAdapter:
         templates = {FUNCTION: settings.url, WORKFLOW: settings.workflow_url}
         self._templates = {protocol: url for protocol, url in templates.items() if url}
         self.protocols = tuple(self._templates)
+        self._secrets = tuple(value.get_secret_value() for value in settings.headers.values())
         self.limits = Limits(max_bytes=min(settings.max_bytes, 262_144), confirm=False)
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
@@ -223,10 +224,10 @@ class FunctionAdapter:
             return Rejected(str(error))
         except TransportError as error:
             return Retry(str(error))
-        outcome = judge(answer, now_ms)
+        outcome = judge(answer, now_ms, self._secrets)
         if answer.status == 429 and isinstance(outcome, Rejected):
             # The gateway's own limit: another try may find it less busy.
-            return Retry("HTTP 429", 429, answer=snippet(answer.body))
+            return Retry("HTTP 429", 429, answer=snippet(answer.body, self._secrets))
         return outcome
 
     async def close(self) -> None:

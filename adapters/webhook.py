@@ -182,7 +182,8 @@ class WebhookAdapter:
             return Rejected(str(error))
         except TransportError as error:
             return Retry(str(error))
-        return DELIVERED.get(answer.status) or judge(answer, self._clock.now_ms())
+        delivered = DELIVERED.get(answer.status)
+        return delivered or judge(answer, self._clock.now_ms(), _secrets(prepared))
 
     async def close(self) -> None:
         """Nothing of its own: the transport is the engine's."""
@@ -216,6 +217,11 @@ def string_to_sign(fields: Iterable[tuple[str, str]]) -> bytes:
     The order is alphabetical in the contract; the values are the decoded JSON strings.
     """
     return "".join(f"{key}\n{value}\n" for key, value in fields).encode()
+
+
+def _secrets(target: Target) -> list[str]:
+    """What custom headers say: they are where an endpoint's credentials go."""
+    return [value for name, value in target.headers.items() if name not in target.named]
 
 
 def _custom_headers(subscription: Subscription) -> dict[str, str]:

@@ -158,8 +158,15 @@ class Adapter(Protocol[Content, Prepared]):
     claims no ``protocols``.
     """
 
-    protocols: tuple[str, ...]
-    limits: Limits
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The names that it answers to."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What the engine is to enforce for each of them."""
+        ...
 
     @property
     def notice(self) -> str:

@@ -80,7 +80,8 @@ def keyword_and_secret(extension: Extension) -> dict[str, object]:
     """``keyword`` and ``sign_secret``, either or both."""
     found: dict[str, object] = {}
     for name in ("keyword", "sign_secret"):
-        if extension.get(name) not in {None, ""}:
+        value = extension.get(name)
+        if value is not None and value != "":
             found[name] = _needed(extension, name)
     return found
 

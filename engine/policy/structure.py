@@ -24,7 +24,7 @@ MAX_STRUCTURE_BYTES: Final = 262_144
 PLATFORMS: Final = frozenset({"APNS", "APNS_SANDBOX", "HMS"})
 """Push platforms: keys of a message to an application's endpoint, ignored by topics."""
 _IGNORED: Final = PLATFORMS | {"welinkRed"}
-_TYPES: Final[Mapping[str, frozenset[str]]] = {
+BOT_TYPES: Final[Mapping[str, frozenset[str]]] = {
     "dingding": frozenset({"text", "markdown"}),
     "dingTalkBot": frozenset({"text", "markdown"}),
     "wechat": frozenset({"text", "markdown"}),
@@ -52,7 +52,7 @@ def parse(text: str, protocols: Collection[str]) -> dict[str, str]:
             continue
         if key != "default" and key not in protocols and key not in RETIRED:
             raise _bad(f"{key[:64]!r} is no protocol.")
-        found = _bot(key, value) if key in _TYPES else None
+        found = _bot(key, value) if key in BOT_TYPES else None
         if found is not None:
             content[key] = found["content"]
             content[key + RICH] = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
@@ -95,8 +95,8 @@ def _bot(protocol: str, given: object) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     kind = value.get("msgType")
-    if not isinstance(kind, str) or kind not in _TYPES[protocol]:
-        raise _bad(f"msgType of {protocol} is {' or '.join(sorted(_TYPES[protocol]))}.")
+    if not isinstance(kind, str) or kind not in BOT_TYPES[protocol]:
+        raise _bad(f"msgType of {protocol} is {' or '.join(sorted(BOT_TYPES[protocol]))}.")
     content = next((value[name] for name in _CONTENT if name in value), None)
     if not isinstance(content, str) or not content:
         raise _bad(f"{protocol} has no content.")

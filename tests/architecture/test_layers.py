@@ -45,6 +45,7 @@ WALLS = {
     "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
     "cryptography": {"engine.iam", "engine.sealing", "engine.signing", "engine.vault"},
     "hiredis": {"engine.store.link"},
+    "hypothesis": {"engine.testing"},
     "rich": {"engine.cli"},
     "typer": {"engine.cli"},
     "uvloop": {"engine.cli"},

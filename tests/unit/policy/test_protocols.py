@@ -114,6 +114,7 @@ def test_a_group_is_reached_by_robot_or_conversation(endpoint: str) -> None:
         ("feishu", {"keyword": "alarm", "sign_secret": "hush"}),
         ("feishu", {"keyword": 7}),
         ("dingding", {"sign_secret": "\x00"}),
+        ("dingding", {"keyword": []}),
         ("dingding", {"app_key": "key"}),
         ("dingTalkBot", {}),
         ("dingTalkBot", APP | {"robot_code": None}),
