@@ -1,18 +1,23 @@
-"""SMS: a stub. It checks numbers, counts parts, and writes to the outbox what it would send.
+"""SMS: to the outbox until a gateway or a link to a carrier is configured.
 
-Numbers, parts and limits are the contract's (SMN "Restrictions on SMS", FAQ); what carries
-the text to a phone is for another adapter.
+Parts, lengths and reserved brackets are the contract's (SMN "Restrictions on SMS", FAQ), looked
+at here and not when a message is accepted, since most messages go to other protocols as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from pydantic import Field
+
+from adapters import _parts
+from adapters._http_gateway import HttpGateway, HttpGatewaySettings
+from adapters._phone import BRACKETS, Language, own_text
+from engine.errors import ConfigurationError
 from engine.models import (
     Delivered,
-    Kind,
     Limits,
     Message,
     Outcome,
@@ -22,59 +27,126 @@ from engine.models import (
 )
 
 if TYPE_CHECKING:
-    from engine.ports import Ports
+    from engine.ports import Outbox, Ports
 
-# Longer texts cannot be sent (SMN "Notes and Constraints").
+# What the contract lets publishers count on, and what no carrier takes (SMN "Notes and
+# Constraints"). Both count the signature.
+_SAFE_LIMIT: Final = 490
 _TEXT_LIMIT: Final = 1000
 
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 
-# The GSM 7-bit default alphabet and the characters that take an escape before them
-# (3GPP TS 23.038 §6.2.1 and §6.2.1.1).
-_GSM_BASIC: Final = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-_GSM_EXTENDED: Final = frozenset("\f^{}\\[~]|€")
-# Units in a single message, and in each of several (the rest is the header that joins them).
-_GSM_PART: Final = (160, 153)
-_UNICODE_PART: Final = (70, 67)
 
-_TEXTS: Final[Mapping[Kind, Mapping[str, str]]] = {
-    Kind.CONFIRMATION: {
-        "en": "You are invited to subscribe to {topic}. To confirm, open within 48 hours: {link}",
-        "zh": "您被邀请订阅 {topic}。请在48小时内访问以下链接确认: {link}",
-    },
-    Kind.CANCELLATION: {
-        "en": "You have left {topic}. To subscribe again, open within 48 hours: {link}",
-        "zh": "您已退订 {topic}。如需重新订阅, 请在48小时内访问: {link}",
-    },
-}
+class SmsSettings(HttpGatewaySettings):
+    """Where SMS go and which rules hold for them."""
+
+    url: str = Field(
+        "",
+        description="`https://…` of a gateway; default: nothing is sent, the outbox takes it",
+    )
+    signature: str = Field(
+        "",
+        max_length=32,
+        pattern=f"^[^{BRACKETS[:2]}\\[\\]]*$",
+        description="name that stands before each text as `【name】`",
+    )
+    brackets: Literal["reject", "allow"] = Field(
+        "reject", description="what becomes of texts with `【`, `】`, `[` or `]`"
+    )
+    long: Literal["send", "cut", "reject"] = Field(
+        "send", description="what becomes of texts longer than 490 characters; over 1,000 none go"
+    )
+    language: Language = Field(
+        "en", description="`en` or `zh`: of invitations that name no language"
+    )
+
+
+class Form(Protocol):
+    """One message as a carrier sends it, shared by all recipients."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that one send takes."""
+        ...
+
+
+class Carrier(Protocol):
+    """A way that texts take."""
+
+    def render(self, message: Message, text: str) -> Form:
+        """What all recipients share."""
+        ...
+
+    async def send(self, form: Any, number: str) -> Outcome:  # noqa: ANN401 - its own form
+        """One attempt."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """One message as an SMS."""
+class Unsendable:
+    """A text that no carrier is given, and why."""
 
-    message_id: str
-    kind: Kind
-    text: str
-    parts: int
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the outbox shows, but for the number."""
+
+    fields: Mapping[str, object]
+    size: int
+
+
+class ToOutbox:
+    """Keeps for the operator to see what would be sent."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def render(self, message: Message, text: str) -> Entry:
+        """The text and its parts."""
+        fields = {
+            "text": text,
+            "parts": _parts.count(text),
+            "kind": message.kind.value,
+            "message_id": message.id,
+        }
+        return Entry(fields, len(text.encode()))
+
+    async def send(self, form: Entry, number: str) -> Outcome:
+        """Put it there."""
+        await self._outbox.put("sms", number, {"number": number, **form.fields})
+        return Delivered()
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 class SmsAdapter:
-    """Speaks ``sms`` to the outbox."""
+    """Speaks ``sms``."""
 
     protocols = ("sms",)
     limits = Limits(
         confirm=True,
         confirmations=(Window(10, _HOUR, _HOUR), Window(20, 2 * _DAY, 7 * _DAY)),
     )
-    notice = "SMS is a stub: nothing is sent; what would be is in the outbox (tocsin outbox)."
 
     def __init__(self, ports: Ports) -> None:
-        self._outbox = ports.outbox
+        self._settings = ports.configure(SmsSettings)
+        self._carrier = _carrier(self._settings, ports)
+
+    @property
+    def notice(self) -> str:
+        """That nothing is sent, as long as that is so."""
+        if self._settings.url:
+            return ""
+        return "SMS is a stub: nothing is sent; what would be is in the outbox (tocsin outbox)."
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Nothing to narrow: any number may be tried."""
@@ -83,54 +155,45 @@ class SmsAdapter:
         """The number as it was given: national numbers stay national."""
         return subscription.endpoint
 
-    def render(self, message: Message, protocol: str) -> Text:
+    def render(self, message: Message, protocol: str) -> Form:
         """The text, without subject or unsubscribe link, as the contract wants it."""
-        texts = _TEXTS.get(message.kind)
-        if texts is None or not message.link:
-            # An invitation without a link is the text that holds its code.
-            text = message.text(protocol)
-        else:
-            chosen = texts["zh" if message.locale.lower().startswith("zh") else "en"]
-            topic = message.display_name or message.topic_name or message.topic_urn
-            text = chosen.format(topic=topic, link=message.link or "")
-        return Text(message.id, message.kind, text, count_parts(text))
+        settings = self._settings
+        own = own_text(message, settings.language)
+        text = message.text(protocol) if own is None else own
+        fault = ""
+        if own is None and settings.brackets == "reject" and set(text) & set(BRACKETS):
+            fault = f"the text has one of {BRACKETS}, which are reserved for signatures"
+        if settings.signature:
+            text = f"【{settings.signature}】{text}"
+        # An invitation that is cut has no link any more.
+        limit = _TEXT_LIMIT if own is not None or settings.long == "send" else _SAFE_LIMIT
+        if settings.long == "cut" and own is None:
+            text = text[:limit]
+        if len(text) > limit:
+            fault = fault or f"the text is longer than {limit} characters"
+        if fault:
+            return Unsendable(fault, len(text.encode()))
+        return self._carrier.render(message, text)
 
-    def size(self, content: Text) -> int:
-        """Bytes of the text."""
-        return len(content.text.encode())
+    def size(self, content: Form) -> int:
+        """Bytes of one request."""
+        return content.size
 
-    async def send(self, content: Text, prepared: str) -> Outcome:
-        """Put it in the outbox; longer than 1,000 characters cannot be sent."""
-        if len(content.text) > _TEXT_LIMIT:
-            return Rejected(f"the text is longer than {_TEXT_LIMIT} characters")
-        fields = {
-            "number": prepared,
-            "text": content.text,
-            "parts": content.parts,
-            "kind": content.kind.value,
-            "message_id": content.message_id,
-        }
-        await self._outbox.put("sms", prepared, fields)
-        return Delivered()
+    async def send(self, content: Form, prepared: str) -> Outcome:
+        """Hand it to the carrier, if it can be sent."""
+        if isinstance(content, Unsendable):
+            return Rejected(content.reason)
+        return await self._carrier.send(content, prepared)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Release the carrier's connections."""
+        await self._carrier.close()
 
 
-def count_parts(text: str) -> int:
-    """How many messages the text takes, as carriers count and bill them."""
-    if all(character in _GSM_BASIC or character in _GSM_EXTENDED for character in text):
-        single, several = _GSM_PART
-        units = [2 if character in _GSM_EXTENDED else 1 for character in text]
-    else:
-        single, several = _UNICODE_PART
-        units = [2 if ord(character) > 0xFFFF else 1 for character in text]
-    if sum(units) <= single:
-        return 1
-    parts, room = 1, several
-    for unit in units:
-        # Neither an escape sequence nor a surrogate pair is split between two parts.
-        if unit > room:
-            parts, room = parts + 1, several
-        room -= unit
-    return parts
+def _carrier(settings: SmsSettings, ports: Ports) -> Carrier:
+    """The carrier that the URL names."""
+    if not settings.url:
+        return ToOutbox(ports.outbox)
+    if not settings.speaks_http:
+        raise ConfigurationError("Setting 'adapters.sms.url' is no URL of HTTP.")
+    return HttpGateway(settings, ports.gateway, ports.clock)

@@ -168,8 +168,9 @@ class Message:
     ``content`` maps a protocol, or ``default``, to the text its subscribers receive; what a
     group bot is to show beyond text is JSON beside it (`rich`). ``attributes`` are checked ones
     (`engine.policy.attributes`). ``link``
-    is the confirmation or re-subscription link of an addressed message, ``recipient`` the sealed
-    recipient of one that goes to nobody in the roster (`engine.store.recipients`).
+    is the confirmation or re-subscription link of an addressed message, ``code`` what confirms
+    where there is no link, ``recipient`` the sealed recipient of one that goes to nobody in the
+    roster (`engine.store.recipients`).
     """
 
     id: str
@@ -187,6 +188,7 @@ class Message:
     topic_name: str = ""
     display_name: str = ""
     recipient: str | None = None
+    code: str | None = None
 
     def text(self, protocol: str) -> str:
         """The content for one protocol."""

@@ -71,9 +71,18 @@ class Gateway(Protocol):
     """
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
     ) -> Answer:
-        """Send and return the answer; raises `TransportError`."""
+        """Send and return the answer; raises `TransportError`.
+
+        ``timeout_s`` is for gateways that take longer than endpoints may.
+        """
         ...
 
 
@@ -151,8 +160,8 @@ class Ports:
 class Adapter(Protocol[Content, Prepared]):
     """Speaks one wire format for one or more protocols.
 
-    A confirmation has a ``link``, or, for protocols whose subscribers may ask for a code, a
-    text that holds it.
+    A confirmation has a ``link``, or, for protocols whose subscribers may ask for one, a ``code``;
+    its text holds either.
     An instance is built by ``AdapterClass(ports)``. ``prepare`` and ``render`` never wait;
     ``send`` does and returns what happened as a value. One whose settings do not enable it
     claims no ``protocols``.

@@ -79,7 +79,7 @@ class AiohttpTransport:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._guard = guard
-        self._timeout_s = timeout_s
+        self._timeout = _whole_exchange(timeout_s)
         self._max_answer = max_answer
         self._max_idle = max_idle
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
@@ -92,20 +92,32 @@ class AiohttpTransport:
 
     async def post(self, url: object, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST and return the answer; raises `TransportError` with a text that is safe to show."""
-        return await self._exchange("POST", url, headers, body)
+        return await self._exchange("POST", url, headers, body, self._timeout)
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
     ) -> Answer:
         """Send and return the answer; raises `TransportError`, also for what is no URL."""
         try:
             parsed = self.parse(url)
         except ValueError as error:
             raise TransportError("not a URL") from error
-        return await self._exchange(method, parsed, headers, body)
+        bound = self._timeout if timeout_s is None else _whole_exchange(timeout_s)
+        return await self._exchange(method, parsed, headers, body, bound)
 
     async def _exchange(
-        self, method: str, url: object, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        url: object,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed on to aiohttp
     ) -> Answer:
         session = self._session or self._open()
         data: Any = body if len(body) <= _LARGE_BODY else io.BytesIO(body)
@@ -116,6 +128,7 @@ class AiohttpTransport:
                 data=data or None,
                 headers=headers,
                 allow_redirects=False,
+                timeout=timeout,
             )
             content = response.content
             if content.is_eof():  # the usual short answer: all of it came with the headers
@@ -161,7 +174,6 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
             skip_auto_headers=("Accept", "Accept-Encoding"),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, ceil_threshold=_EXACT_TIMEOUTS),
             read_bufsize=_READ_BUFFER,
             auto_decompress=False,
             trust_env=False,
@@ -243,6 +255,10 @@ class _Resolver(AbstractResolver):
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _whole_exchange(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, ceil_threshold=_EXACT_TIMEOUTS)
 
 
 def _translate(error: Exception) -> TransportError:  # noqa: PLR0911 - one line a kind of error

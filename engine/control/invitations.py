@@ -65,16 +65,17 @@ class Invitations:
                 extra={"subscription": subscription.id, "until_ms": until_ms},
             )
             return
-        link = None
+        link = code = None
         if subscription.extension.get("verification_code_enabled"):
-            text = await self._coded(topic, subscription)
+            code = await self._code(subscription)
+            text = f"{code} is your code, for 48 hours, if you want {_to(topic)}."
         else:
             link = self.link(subscription)
             text = (
                 f"You are invited {_to(topic)}. To confirm, open this link within 48 hours: {link}"
             )
         kind = Kind.USER_CONFIRMATION if topic.user else Kind.CONFIRMATION
-        await self._send(topic, subscription, kind, text, link)
+        await self._send(topic, subscription, kind, text, link, code)
 
     async def part(self, topic: Topic, subscription: Subscription, link: str) -> None:
         """Tell who has left, and how to come back."""
@@ -96,12 +97,19 @@ class Invitations:
             await self._send(topic, subscription, Kind.USER_CANCELLATION, text, link)
 
     async def _send(
-        self, topic: Topic, subscription: Subscription, kind: Kind, text: str, link: str | None
+        self,
+        topic: Topic,
+        subscription: Subscription,
+        kind: Kind,
+        text: str,
+        link: str | None,
+        code: str | None = None,
     ) -> None:
+        """The text is for adapters that have no words of their own for link and code."""
         if topic.user:
             topic = replace(topic, name=topic.user.name, display_name=topic.user.name)
         await self._publisher.address(
-            topic, subscription, kind, Draft({"default": text}), link=link
+            topic, subscription, kind, Draft({"default": text}, code=code), link=link
         )
 
     async def check_code(self, subscription: Subscription, code: str) -> None:
@@ -128,11 +136,11 @@ class Invitations:
         expires_ms = self._clock.now_ms() + LINK_SECONDS * 1000
         return self._links.confirm(subscription, expires_ms, subscription.topic_urn)
 
-    async def _coded(self, topic: Topic, subscription: Subscription) -> str:
-        """A new code, as the text that carries it: a message without a link is its text."""
+    async def _code(self, subscription: Subscription) -> str:
+        """A new code in place of the one before."""
         code = f"{secrets.randbelow(1_000_000):06}"
         await self._codes.put(subscription, code, life_ms=LINK_SECONDS * 1000)
-        return f"{code} is your code, for 48 hours, if you want {_to(topic)}."
+        return code
 
     def _of(self, subscription: Subscription) -> tuple[Window, ...]:
         adapter = self._adapters.get(subscription.protocol)

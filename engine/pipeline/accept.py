@@ -60,6 +60,7 @@ class Draft:
     ttl_s: int | None = None
     attributes: Sequence[Mapping[str, object]] = ()
     locale: str = ""
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,7 @@ class Publisher:
             topic_name=topic.name,
             display_name=topic.display_name,
             recipient=sealed,
+            code=draft.code,
         )
 
     async def _accept(self, offer: _Offer, protocols: Iterable[str]) -> str | None:

@@ -71,7 +71,7 @@ def encode(message: Message) -> bytes:
             message.locale,
             message.topic_name,
             message.display_name,
-            *(() if message.recipient is None else (message.recipient,)),
+            *_filled(message.recipient, message.code),
         ]
     )
 
@@ -94,8 +94,9 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale,
         name,
         shown,
-        *recipient,
+        *rest,
     ) = values
+    recipient, code = (*rest, None, None)[:2]
     return Message(
         id=message_id,
         topic_id=topic_id,
@@ -111,5 +112,13 @@ def decode(message_id: str, topic_id: str, stored: bytes) -> Message:
         locale=locale,
         topic_name=name,
         display_name=shown,
-        recipient=recipient[0] if recipient else None,
+        recipient=recipient,
+        code=code,
     )
+
+
+def _filled(*values: str | None) -> tuple[str | None, ...]:
+    """The values up to the last that there is: most messages have none of them."""
+    while values and values[-1] is None:
+        values = values[:-1]
+    return values

@@ -81,9 +81,16 @@ class InstantTransport:
         return await self.request("POST", str(url), headers, body)
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float | None = None,
     ) -> Answer:
         """Note the request and answer."""
+        del timeout_s
         self.count += 1
         request = Request(url, headers, body, method)
         if self._keep:

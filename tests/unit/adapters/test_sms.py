@@ -1,12 +1,23 @@
-"""The SMS stub: checks numbers, counts parts, and hands on what it would send."""
+"""SMS: what goes to the carrier, what cannot go, and the outbox in a carrier's place."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from adapters.sms import SmsAdapter, count_parts
-from engine.models import Delivered, Kind, Message, Rejected, Status, Subscription, Window
-from engine.testing import MemoryOutbox, fake_ports
+from adapters.sms import SmsAdapter, SmsSettings
+from engine.errors import ConfigurationError
+from engine.models import (
+    Delivered,
+    Kind,
+    Message,
+    Outcome,
+    Rejected,
+    Status,
+    Subscription,
+    Window,
+)
+from engine.testing import InstantTransport, MemoryOutbox, fake_ports
 
 TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
 SUBSCRIPTION = Subscription(
@@ -34,13 +45,17 @@ MESSAGE = Message(
 LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 
 
-async def test_an_invitation_without_a_link_is_its_text() -> None:
-    """The text holds the code by which the subscriber confirms."""
+async def send(message: Message, **settings: Any) -> tuple[Outcome, list[Any]]:
+    """The outcome and what the outbox took."""
     outbox = MemoryOutbox()
-    adapter = SmsAdapter(fake_ports(outbox=outbox))
-    invitation = replace(MESSAGE, kind=Kind.CONFIRMATION, content={"default": "123456 is it"})
-    await adapter.send(adapter.render(invitation, "sms"), adapter.prepare(SUBSCRIPTION))
-    assert outbox.entries[0][2]["text"] == "123456 is it"
+    adapter = SmsAdapter(fake_ports(outbox=outbox, settings=SmsSettings(**settings)))
+    outcome = await adapter.send(adapter.render(message, "sms"), adapter.prepare(SUBSCRIPTION))
+    return outcome, [fields["text"] for _, _, fields in outbox.entries]
+
+
+def saying(text: str) -> Message:
+    """A notification with this text."""
+    return replace(MESSAGE, content={"default": text})
 
 
 async def test_what_would_be_sent_is_in_the_outbox() -> None:
@@ -59,57 +74,106 @@ async def test_what_would_be_sent_is_in_the_outbox() -> None:
     assert outbox.entries == [("sms", "13600000000", fields)]
 
 
-@pytest.mark.parametrize("kind", [Kind.CONFIRMATION, Kind.CANCELLATION])
-@pytest.mark.parametrize("locale", ["", "en-us", "zh-cn"])
-async def test_confirmation_carries_the_link(kind: Kind, locale: str) -> None:
-    """Without it nobody could confirm, or come back."""
-    message = replace(MESSAGE, kind=kind, link=LINK, locale=locale)
-    content = SmsAdapter(fake_ports()).render(message, "sms")
-    assert LINK in content.text
-    assert "orders" in content.text
+async def test_a_url_sends_in_place_of_the_outbox() -> None:
+    """The gateway gets the text; nothing is left for the outbox, nor to warn of."""
+    transport, outbox = InstantTransport(), MemoryOutbox()
+    settings = SmsSettings(url="https://gateway.example/send")
+    adapter = SmsAdapter(fake_ports(gateway=transport, outbox=outbox, settings=settings))
+    await adapter.send(adapter.render(MESSAGE, "sms"), adapter.prepare(SUBSCRIPTION))
+    assert b'"text": "short"' in transport.requests[0].body
+    assert not outbox.entries
+    assert not adapter.notice
 
 
-async def test_text_that_cannot_be_sent_is_rejected() -> None:
-    """More than 1,000 characters no carrier takes."""
-    outbox = MemoryOutbox()
-    adapter = SmsAdapter(fake_ports(outbox=outbox))
-    for length, outcome in ((1000, Delivered), (1001, Rejected)):
-        content = adapter.render(replace(MESSAGE, content={"default": "x" * length}), "sms")
-        assert isinstance(await adapter.send(content, "10086"), outcome)
-    assert len(outbox.entries) == 1
+def test_a_url_that_nothing_speaks_is_refused() -> None:
+    """Rather than writing to the outbox what was meant to be sent."""
+    with pytest.raises(ConfigurationError, match="URL of HTTP"):
+        SmsAdapter(fake_ports(settings=SmsSettings(url="gopher://gateway.example/")))
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    "kind",
+    [Kind.CONFIRMATION, Kind.CANCELLATION, Kind.USER_CONFIRMATION, Kind.USER_CANCELLATION],
+)
+@pytest.mark.parametrize(
+    ("locale", "language", "chinese"),
+    [("", "en", False), ("", "zh", True), ("en-us", "zh", False), ("zh-cn", "en", True)],
+)
+async def test_confirmation_carries_the_link(
+    kind: Kind, locale: str, language: str, chinese: bool
+) -> None:
+    """In the language of the message, else that of the settings."""
+    message = replace(MESSAGE, kind=kind, link=LINK, locale=locale)
+    _, (text,) = await send(message, language=language)
+    assert LINK in text
+    assert "orders" in text
+    assert ("请" in text) is chinese
+
+
+@pytest.mark.parametrize("kind", [Kind.CONFIRMATION, Kind.USER_CONFIRMATION])
+@pytest.mark.parametrize(("language", "chinese"), [("en", False), ("zh", True)])
+async def test_confirmation_carries_the_code(kind: Kind, language: str, chinese: bool) -> None:
+    """Where the subscriber asked for a code there is no link."""
+    message = replace(MESSAGE, kind=kind, code="012345")
+    _, (text,) = await send(message, language=language)
+    assert text.startswith("012345 ")
+    assert "orders" in text
+    assert ("验证码" in text) is chinese
+
+
+async def test_an_invitation_goes_whatever_its_topic_is_called() -> None:
+    """Its link is whole, and no name in it looks like a signature."""
+    name = "【bank】" + "x" * 180
+    message = replace(MESSAGE, kind=Kind.CONFIRMATION, link=LINK, display_name=name)
+    outcome, (text,) = await send(message, signature="Tocsin", long="cut")
+    assert outcome == Delivered()
+    assert text.startswith("【Tocsin】")
+    assert LINK in text
+    assert "(bank)" in text
+    assert len(text) < 490
+
+
+@pytest.mark.parametrize("bracket", "【】[]")
+async def test_brackets_are_the_signatures(bracket: str) -> None:
+    """The contract refuses them; an operator whose carrier does not can let them pass."""
+    message = saying(f"disk {bracket} full")
+    outcome, sent = await send(message)
+    assert isinstance(outcome, Rejected)
+    assert "signatures" in outcome.reason
+    assert not sent
+    assert await send(message, brackets="allow") == (Delivered(), [f"disk {bracket} full"])
+
+
+async def test_a_signature_stands_in_front() -> None:
+    """As carriers in China demand."""
+    assert await send(saying("hi"), signature="云告警") == (Delivered(), ["【云告警】hi"])
+
+
+@pytest.mark.parametrize("signature", ["a]", "【a", "x" * 33])
+def test_a_signature_is_a_short_name(signature: str) -> None:
+    """Its brackets are put around it."""
+    with pytest.raises(ValueError, match="signature"):
+        SmsSettings(signature=signature)
+
+
+@pytest.mark.parametrize(
+    ("long", "length", "sent"),
     [
-        ("", 1),
-        ("x" * 158, 1),
-        ("x" * 160, 1),
-        ("x" * 161, 2),
-        ("x" * 164, 2),
-        ("x" * 306, 2),
-        ("x" * 307, 3),
-        ("x" * 320, 3),
-        ("€" * 80, 1),
-        ("€" * 81, 2),
-        # 153 is odd: an escaped character moves to the next part as a whole
-        ("x" * 152 + "€" + "x" * 153, 3),
-        ("@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ" * 5, 1),
-        ("中" * 70, 1),
-        ("中" * 71, 2),
-        ("中" * 134, 2),
-        ("中" * 135, 3),
-        ("x" * 70 + "中", 2),
-        ("`" * 71, 2),
-        ("🙂" * 35, 1),
-        ("🙂" * 36, 2),
-        # 67 is odd: a surrogate pair moves to the next part as a whole
-        ("🙂" * 67, 3),
+        ("send", 490, 490),
+        ("send", 1000, 1000),
+        ("send", 1001, 0),
+        ("cut", 490, 490),
+        ("cut", 491, 490),
+        ("cut", 5000, 490),
+        ("reject", 490, 490),
+        ("reject", 491, 0),
     ],
 )
-def test_parts_are_counted_as_carriers_do(text: str, parts: int) -> None:
-    """160 or 153 units of GSM-7, 70 or 67 of UTF-16."""
-    assert count_parts(text) == parts
+async def test_long_texts_go_as_it_is_set(long: str, length: int, sent: int) -> None:
+    """Over 1,000 characters no carrier takes; the signature counts."""
+    outcome, texts = await send(saying("x" * (length - 3)), long=long, signature="a")
+    assert [len(text) for text in texts] == ([sent] if sent else [])
+    assert isinstance(outcome, Delivered if sent else Rejected)
 
 
 def test_it_says_that_it_sends_nothing() -> None:
