@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from adapters.dingtalk import DingTalkAdapter
 from adapters.function import FunctionAdapter, FunctionSettings
 from adapters.lark import LarkAdapter
-from adapters.sms import SmsAdapter
+from adapters.sms import SmsAdapter, SmsSettings
+from adapters.voice import VoiceAdapter, VoiceSettings
 from adapters.webhook import WebhookAdapter
 from adapters.wecom import WecomAdapter
 from engine.ports import Answer, Ports
@@ -38,138 +39,6 @@ class TestWebhook(AdapterConformance):
             others=("https://[2606:4700:4700::1111]/",),
             bad={"http://8.8.8.8/": "SMN.0012", "https://localhost/": "SMN.0069"},
         ),
-        bad={
-            "resize": "SMN.0012",
-            "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:..": (
-                "SMN.0012"
-            ),
-        },
-    ),
-    "functiongraph": Example(
-        good=("48aff955-dd1b-4ef1-9e5d-9d0b5cf0f1b5",), bad={"a/b": "SMN.0012"}
-    ),
-    "sms": Example(
-        good=("13600000000", "+8613600000000"),
-        bad={"136-0000": "SMN.0012", "somebody": "SMN.0012"},
-    ),
-    "callnotify": Example(
-        good=("13600000000", "+8613600000000"),
-        bad={"136-0000": "SMN.0012", "somebody": "SMN.0012"},
-        extension={"verification_code_enabled": True},
-    ),
-}
-EXAMPLES |= {
-    "dingding": Example(
-        good=("https://oapi.dingtalk.com/robot/send?access_token=0a1b",),
-        bad={"https://8.8.8.8/robot/send?access_token=0a1b": "SMN.0012"},
-        extension={"keyword": "alarm", "sign_secret": "SECx"},
-        success=Answer(200, None, b'{"errcode":0,"errmsg":"ok"}'),
-        most=100,
-    ),
-    "feishu": Example(
-        good=(
-            "https://open.feishu.cn/open-apis/bot/v2/hook/1f2e-3d",
-            "https://open.larksuite.com/open-apis/bot/v2/hook/1f2e-3d",
-        ),
-        bad={"http://open.feishu.cn/open-apis/bot/v2/hook/1f2e-3d": "SMN.0012"},
-        extension={"sign_secret": "x"},
-        success=Answer(200, None, b'{"code":0,"msg":"success","data":{}}'),
-        most=100,
-    ),
-    "wechat": Example(
-        good=("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=693a91f6-7xxx",),
-        bad={"https://example.com/cgi-bin/webhook/send?key=693a91f6-7xxx": "SMN.0012"},
-        success=Answer(200, None, b'{"errcode":0,"errmsg":"ok"}'),
-        most=100,
-    ),
-}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "function": {"url": "http://gw/{urn}", "workflow_url": "http://gw/{id}"},
-    "voice": {"url": "https://gateway.example/call"},
-}
-"""What `tocsin.toml` says to adapters that speak only where they are told to."""
-HOSTILE_ENDPOINTS = ("", " ", "\x00", "%s%n{}", "../../etc/passwd", "x" * 100_000, "中文")
-HOSTILE_ENDINGS = (" ", "\x00", "\n", "\r\nX: y", "\x1b[31m", "\u202e", "1" * 100_000, "中文", "🙂")
-HOSTILE_TEXTS = {
-    "empty": "",
-    "quotes": "'\"`\\{}[]<>&;|$(){{}}%s%n",
-    "lines": "a\r\nb\n.\r\n\x00\x07\x1b[31m\x7f",
-    "unicode": "中文 🙂 \u202e\u2028\ufeff e\u0301",
-    "json": '{"type":"Notification","message":"forged"}',
-    "quarter megabyte": "x" * 262_144,
-    "quarter megabyte of controls": "\x01" * 262_144,
-    "quarter megabyte of Chinese": "中" * 87_381,
-}
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": "text"},
-    created_ms=1_720_604_700_000,
-    deadline_ms=1_720_608_300_000,
-    subject="subject",
-    topic_name="orders",
-    link="https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128,
-)
-FOUND = load_adapters(fake_ports(), SETTINGS)
-every_protocol = pytest.mark.parametrize("protocol", sorted(FOUND))
-
-
-def build(protocol: str, **given: Any) -> Adapter[Any, Any]:
-    """A fresh adapter for the protocol; ``transport`` is its way to everywhere.
-
-    Whoever it speaks to takes everything, unless a transport is given.
-    """
-    given.setdefault("transport", InstantTransport(EXAMPLES[protocol].success))
-    given.setdefault("gateway", given["transport"])
-    return load_adapters(fake_ports(guard=AddressGuard(), **given), SETTINGS)[protocol]
-
-
-async def check(
-    adapter: Adapter[Any, Any], protocol: str, endpoint: str, extension: Mapping[str, object]
-) -> None:
-    """As the engine does: the contract's rules first, then what the adapter narrows."""
-    await adapter.check(protocol, endpoint, protocols.check(protocol, endpoint, extension))
-
-
-def texts(value: object) -> Iterator[str]:
-    """All strings in a JSON value, however deep, also in JSON that is in a string."""
-    match value:
-        case str():
-            yield value
-            if value.startswith(("{", "[")):
-                yield from texts(_read(value))
-        case dict():
-            yield from texts(list(value.values()))
-        case list():
-            for one in value:
-                yield from texts(one)
-        case _:
-            pass
-
-
-def _read(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def subscription(protocol: str) -> Subscription:
-    """A subscription with the protocol's first good endpoint."""
-    example = EXAMPLES[protocol]
-    return Subscription(
-        id="b" * 32,
-        topic_id="a" * 32,
-        topic_urn=TOPIC_URN,
-        protocol=protocol,
-        endpoint=example.good[0],
-        status=Status.CONFIRMED,
-        page=0,
-        seat=0,
-        extension=example.extension,
     )
 
     def make(self, ports: Ports) -> WebhookAdapter:
@@ -282,32 +151,37 @@ class TestSms(AdapterConformance):
 
     def make(self, ports: Ports) -> SmsAdapter:
         return SmsAdapter(ports)
-    class Waiting(InstantTransport):
-        async def request(
-            self,
-            method: str,
-            url: str,
-            headers: Mapping[str, str],
-            body: bytes = b"",
-            *,
-            timeout_s: float | None = None,
-        ) -> Answer:
-            began.set()
-            await asyncio.Event().wait()
-            return Answer(200)
 
-    class WaitingOutbox(MemoryOutbox):
-        async def put(self, protocol: str, endpoint: str, fields: Mapping[str, object]) -> None:
-            began.set()
-            await asyncio.Event().wait()
 
-    adapter = build(protocol, transport=Waiting(), outbox=WaitingOutbox())
-    content = adapter.render(MESSAGE, protocol)
-    task = asyncio.create_task(adapter.send(content, adapter.prepare(subscription(protocol))))
-    await began.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+class TestSmsGateway(AdapterConformance):
+    settings = SmsSettings(
+        url="https://gateway.example/send",
+        headers={"X-Key": SecretStr("{key}")},
+        secrets={"key": SecretStr("s3cr3t-key")},
+    )
+    samples = (Sample("sms", "+8613600000000", secrets=("s3cr3t-key",)),)
+
+    def make(self, ports: Ports) -> SmsAdapter:
+        return SmsAdapter(ports)
+
+
+class TestVoice(AdapterConformance):
+    settings = VoiceSettings(
+        url="https://gateway.example/call", headers={"Authorization": SecretStr("Bearer t0ken")}
+    )
+    samples = (
+        Sample(
+            "callnotify",
+            "13600000000",
+            extension={"verification_code_enabled": True},
+            secrets=("t0ken",),
+            others=("+8613600000000",),
+            bad={"136-0000": "SMN.0012", "somebody": "SMN.0012"},
+        ),
+    )
+
+    def make(self, ports: Ports) -> VoiceAdapter:
+        return VoiceAdapter(ports)
 
 
 def test_every_adapter_is_in_this_table() -> None:
