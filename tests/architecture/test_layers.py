@@ -43,9 +43,12 @@ FORBIDDEN = {
 
 WALLS = {
     "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
+    "aiosmtplib": {"adapters._relays"},
     "cryptography": {"engine.iam", "engine.sealing", "engine.signing", "engine.vault"},
     "hiredis": {"engine.store.link"},
     "hypothesis": {"engine.testing"},
+    "dkim": {"adapters._dkim"},
+    "redis": {"engine.store"},
     "rich": {"engine.cli"},
     "typer": {"engine.cli"},
     "uvloop": {"engine.cli"},

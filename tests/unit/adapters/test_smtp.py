@@ -1,0 +1,584 @@
+"""Mail by relays: what is sent, over which connection, and what becomes of replies."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from adapters._relays import Reply
+from adapters.smtp import Relay as RelaySettings
+from adapters.smtp import SmtpAdapter, SmtpSettings, Tls, judge
+from engine.adapter_settings import read
+from engine.errors import ConfigurationError
+from engine.models import (
+    Delivered,
+    Kind,
+    Message,
+    Outcome,
+    Rejected,
+    Retry,
+    Status,
+    Subscription,
+    Throttled,
+    Window,
+)
+from engine.ports import Links
+from engine.testing import EPOCH_MS, FakeLinks, MemoryOutbox, fake_ports
+from tests.endpoints import certificate_for
+from tests.relay import CLOSE, HANG, Relay, body, real_server, relay
+
+TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
+SUBSCRIPTION = Subscription(
+    id="b" * 32,
+    topic_id="a" * 32,
+    topic_urn=TOPIC_URN,
+    protocol="email",
+    endpoint="somebody@example.com",
+    status=Status.CONFIRMED,
+    page=0,
+    seat=0,
+)
+MESSAGE = Message(
+    id="d" * 32,
+    topic_id="a" * 32,
+    topic_urn=TOPIC_URN,
+    project_id="762bdb3251034f268af0e395c53ea09b",
+    kind=Kind.NOTIFICATION,
+    content={"default": "for others", "email": "磁盘已满\n.\n..dots\nend"},
+    created_ms=1_720_604_700_000,
+    deadline_ms=1_720_608_300_000,
+    subject="Störung 🙂",
+    topic_name="orders",
+    display_name="Bestellungen, „neu“",
+)
+LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
+PASSWORD = "correct horse"
+
+
+class PlainLinks(FakeLinks):
+    """Links of a service without TLS."""
+
+    def unsubscribe(self, subscription: Subscription) -> str:
+        return super().unsubscribe(subscription).replace("https:", "http:")
+
+
+def settings_for(*relays: Relay, **options: Any) -> SmtpSettings:
+    """Settings for unencrypted relays, 2 connections each."""
+    given: dict[str, Any] = {"connections": 2, "timeout": 5.0, "tls": Tls.NONE}
+    chosen = {**given, **options}
+    return SmtpSettings(
+        relays=tuple(RelaySettings(host="127.0.0.1", port=each.port, **chosen) for each in relays),
+        sender="noreply@example.org",
+        ehlo="worker.test",
+    )
+
+
+@asynccontextmanager
+async def adapter_for(
+    *relays: Relay, links: Links | None = None, **options: Any
+) -> AsyncIterator[SmtpAdapter]:
+    """An adapter with these relays, closed afterwards."""
+    settings = settings_for(*relays, **options)
+    adapter = SmtpAdapter(fake_ports(settings=settings, links=links or FakeLinks()))
+    yield adapter
+    await adapter.close()
+
+
+async def send(
+    adapter: SmtpAdapter, message: Message = MESSAGE, endpoint: str = "somebody@example.com"
+) -> Outcome:
+    """One attempt."""
+    target = adapter.prepare(replace(SUBSCRIPTION, endpoint=endpoint))
+    return await adapter.send(adapter.render(message, "email"), target)
+
+
+# What a mail is
+
+
+async def test_a_mail_arrives_as_it_was_meant() -> None:
+    """Sender with the topic's display name, subject, text, HTML and link, all of it intact."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert await send(adapter) == Delivered(250)
+    [arrival] = server.arrivals
+    mail, link = arrival.mail, FakeLinks().unsubscribe(SUBSCRIPTION)
+    assert (arrival.sender, arrival.recipient) == ("noreply@example.org", "somebody@example.com")
+    [sender] = mail["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (MESSAGE.display_name, "noreply@example.org")
+    assert mail["To"].addresses[0].addr_spec == "somebody@example.com"
+    assert mail["Subject"] == MESSAGE.subject
+    assert mail["Date"].datetime.timestamp() * 1000 == MESSAGE.created_ms
+    assert mail["Message-ID"] == f"<{'d' * 32}.{'b' * 32}@example.org>"
+    assert mail["List-Unsubscribe"] == f"<{link}>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail.get_content_type() == "multipart/alternative"
+    text, html = body(mail, "plain"), body(mail, "html")
+    assert text.startswith(MESSAGE.content["email"] + "\n\n-- \n")
+    assert link in text
+    assert "磁盘已满<br>.<br>..dots<br>end" in html
+    assert f'href="{link}"' in html
+    assert not mail.defects
+    assert arrival.raw.isascii()
+    assert max(map(len, arrival.raw.split(b"\r\n"))) <= 998
+
+
+async def test_without_a_display_name_the_sender_is_the_address() -> None:
+    """And the subject of a message without one is the topic's name."""
+    message = replace(MESSAGE, display_name="", subject=None)
+    async with relay() as server, adapter_for(server) as adapter:
+        await send(adapter, message)
+    mail = server.arrivals[0].mail
+    assert (mail["From"], mail["Subject"]) == ("noreply@example.org", "orders")
+
+
+async def test_one_click_needs_https() -> None:
+    """The header promises a POST over TLS (RFC 8058)."""
+    async with relay() as server, adapter_for(server, links=PlainLinks()) as adapter:
+        await send(adapter)
+    mail = server.arrivals[0].mail
+    assert mail["List-Unsubscribe"].startswith("<http://")
+    assert "List-Unsubscribe-Post" not in mail
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "kind",
+    [Kind.CONFIRMATION, Kind.CANCELLATION, Kind.USER_CONFIRMATION, Kind.USER_CANCELLATION],
+)
+async def test_an_invitation_carries_its_link(kind: Kind, language: str) -> None:
+    """In text and HTML, as a button and to be copied, and with no other link."""
+    message = replace(MESSAGE, kind=kind, link=LINK, locale=f"{language}-xx", subject=None)
+    async with relay() as server, adapter_for(server) as adapter:
+        await send(adapter, message)
+    mail = server.arrivals[0].mail
+    text, html = body(mail, "plain"), body(mail, "html")
+    assert LINK in text
+    assert html.count(f'href="{LINK}"') == 2
+    assert MESSAGE.display_name in text + mail["Subject"]
+    assert f'<html lang="{language}">' in html
+    assert ("订阅" in text) == (language == "zh")
+    assert "List-Unsubscribe" not in mail
+    assert "unsubscribe?" not in text + html
+
+
+async def test_an_invitation_without_a_link_is_its_text() -> None:
+    """The text holds the code by which the subscriber confirms."""
+    message = replace(
+        MESSAGE, kind=Kind.CONFIRMATION, content={"default": "123456 is it"}, subject=None
+    )
+    async with relay() as server, adapter_for(server) as adapter:
+        await send(adapter, message)
+    mail = server.arrivals[0].mail
+    assert body(mail, "plain").strip() == "123456 is it"
+    assert "123456 is it" in body(mail, "html")
+    assert MESSAGE.display_name in mail["Subject"]
+
+
+async def test_a_display_name_cannot_make_a_header() -> None:
+    """Whatever let it through."""
+    message = replace(MESSAGE, display_name="x\r\nBcc: y@example.com\x00", subject="a\r\nCc: b")
+    async with relay() as server, adapter_for(server) as adapter:
+        await send(adapter, message)
+    mail = server.arrivals[0].mail
+    assert {"Bcc", "Cc"} & set(mail) == set()
+    assert mail["Subject"] == "a Cc: b"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "a@example.com>\r\nRCPT TO:<b@example.com",
+        "a@example.com> SIZE=1",
+        "a@example.com\n",
+        "<a@example.com",
+        "a@exa mple.com",
+        "a",
+        "",
+        "a@b@c",
+        "a@example.com,b@example.com",
+        "a@example.com\u0085",
+    ],
+)
+async def test_an_address_cannot_make_a_command(endpoint: str) -> None:
+    """What is no plain address gets no mail, not even a connection."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert await send(adapter, endpoint=endpoint) == Rejected("not a mail address")
+    assert server.commands == []
+
+
+async def test_an_address_beyond_ascii_needs_a_relay_that_takes_it() -> None:
+    """SMTPUTF8 (RFC 6531) is asked for when it is offered, and only then."""
+    async with relay() as server, adapter_for(server) as adapter:
+        outcome = await send(adapter, endpoint="用户@example.com")
+        assert outcome == Rejected("the mail relay takes only addresses in ASCII")
+        assert await send(adapter) == Delivered(250)
+    assert server.connections == 1
+    async with relay(extensions=("SMTPUTF8",)) as server, adapter_for(server) as adapter:
+        assert await send(adapter, endpoint="用户@example.com") == Delivered(250)
+    assert server.commands[1] == "MAIL FROM:<noreply@example.org> SMTPUTF8"
+    assert server.arrivals[0].recipient == "用户@example.com"
+    assert "\r\nTo: <用户@example.com>\r\n".encode() in server.arrivals[0].raw
+
+
+# Without a relay
+
+
+async def test_without_a_relay_mail_goes_to_the_outbox() -> None:
+    """And the operator is told at start."""
+    outbox = MemoryOutbox()
+    adapter = SmtpAdapter(fake_ports(outbox=outbox))
+    assert await send(adapter) == Delivered()
+    [(protocol, endpoint, fields)] = outbox.entries
+    assert (protocol, endpoint) == ("email", "somebody@example.com")
+    assert fields["text"] == MESSAGE.content["email"]
+    assert fields["subject"] == MESSAGE.subject
+    assert fields["unsubscribe_url"] == FakeLinks().unsubscribe(SUBSCRIPTION)
+    assert "not sent" in adapter.notice
+
+
+async def test_with_a_relay_there_is_no_notice() -> None:
+    """Nothing to say."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert adapter.notice == ""
+
+
+# What replies mean
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "kind", "said"),
+    [
+        ("rcpt", "550 5.1.1 nobody here", Rejected, "SMTP 550 5.1.1: no such mailbox"),
+        ("rcpt", "550 who?", Rejected, "SMTP 550"),
+        ("rcpt", "552 5.2.2 full", Rejected, "the mailbox is full"),
+        ("rcpt", "452 4.2.2 full", Retry, "the mailbox is full"),
+        ("rcpt", "550 5.7.1 no", Rejected, "refused by policy"),
+        ("content", "554 5.7.1 spam", Rejected, "refused by policy"),
+        ("content", "552 5.3.4 too big", Rejected, "the mail is too large"),
+        ("content", "451 4.3.0 later", Retry, "SMTP 451 4.3.0"),
+        ("mail", "530 5.7.0 log in", Retry, "check its settings"),
+        ("rcpt", "530 5.7.0 log in", Retry, "check its settings"),
+        ("rcpt", "550 5.7.8 log in", Retry, "check its settings"),
+        ("mail", "503 sequence", Retry, "check its settings"),
+        ("rcpt", "251 will forward", Retry, "SMTP 251"),
+    ],
+)
+def test_a_reply_decides(command: str, reply: str, kind: type[Retry | Rejected], said: str) -> None:
+    """4xx is tried again, 5xx is not, and what is our own fault is."""
+    outcome = judge(Reply(command, int(reply[:3]), reply[4:]))
+    assert isinstance(outcome, kind)
+    assert said in outcome.reason
+    assert outcome.code == int(reply[:3])
+
+
+@pytest.mark.parametrize("reply", ["450 4.7.1 come back", "451 4.7.1 wait", "450 Greylisted"])
+def test_greylisting_is_given_time(reply: str) -> None:
+    """A second try after five seconds would be wasted."""
+    outcome = judge(Reply("rcpt", int(reply[:3]), reply[4:]))
+    assert isinstance(outcome, Retry)
+    assert outcome.after_ms >= 60_000
+
+
+def test_an_answer_is_kept_as_a_short_clean_line() -> None:
+    """It is shown to people."""
+    outcome = judge(Reply("rcpt", 550, "5.1.1 \x1b[31m" + "x\n\udcff" * 10_000))
+    assert isinstance(outcome, Rejected)
+    assert outcome.answer.isprintable()
+    assert len(outcome.answer) <= 200
+
+
+# Connections
+
+
+async def test_a_connection_is_used_again() -> None:
+    """Also after a refusal, which is reset."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert await send(adapter) == Delivered(250)
+        server.answer("RCPT", b"550 5.1.1 nobody")
+        assert isinstance(await send(adapter), Rejected)
+        server.answer("DATA", b"451 4.3.0 later")
+        assert isinstance(await send(adapter), Retry)
+        server.answer(".", b"554 5.7.1 spam")
+        assert isinstance(await send(adapter), Rejected)
+        assert await send(adapter) == Delivered(250)
+    assert server.connections == 1
+    assert [command[:4] for command in server.commands].count("RSET") == 2
+    assert server.commands[-1] == "QUIT"
+
+
+async def test_a_relay_gets_no_more_connections_than_allowed() -> None:
+    """The others wait for one, and each mail arrives once."""
+    async with relay() as server, adapter_for(server) as adapter:
+        names = [f"n{number}@example.com" for number in range(20)]
+        outcomes = await asyncio.gather(*(send(adapter, endpoint=name) for name in names))
+    assert set(outcomes) == {Delivered(250)}
+    assert server.most_open == 2
+    assert sorted(arrival.recipient for arrival in server.arrivals) == sorted(names)
+
+
+async def test_an_idle_connection_that_was_closed_is_replaced() -> None:
+    """Without a failed try, whether the end was seen or not."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert await send(adapter) == Delivered(250)
+        await server.hang_up()
+        assert await send(adapter) == Delivered(250)
+        server.answer("MAIL", CLOSE)
+        assert await send(adapter) == Delivered(250)
+        server.answer("RCPT", b"421 4.4.2 idle for too long")
+        assert await send(adapter) == Delivered(250)
+    assert server.connections == 4
+    assert len(server.arrivals) == 4
+
+
+@pytest.mark.parametrize("answer", [CLOSE, b"nonsense"])
+async def test_silence_after_a_mail_is_not_a_second_mail(answer: bytes) -> None:
+    """Whether it has arrived is unknown: only the schedule may send it again."""
+    async with relay() as server, relay() as other, adapter_for(server, other) as adapter:
+        await send(adapter)
+        server.answer(".", answer)
+        outcome = await send(adapter)
+        assert isinstance(outcome, Retry)
+        assert "may have arrived" in outcome.reason
+        assert [command[:4] for command in server.commands].count("DATA") == 2
+        assert await send(adapter) == Delivered(250)
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize("command", ["", "EHLO", "MAIL", "RCPT", "DATA", "."])
+async def test_a_relay_that_hangs_is_given_up(command: str) -> None:
+    """Each step is bounded in time."""
+    async with relay(always={command: HANG}) as server, adapter_for(server, timeout=0.1) as adapter:
+        outcome = await send(adapter)
+    assert isinstance(outcome, Retry)
+    assert "in time" in outcome.reason
+
+
+# Several relays
+
+
+@pytest.mark.parametrize("trouble", ["", "MAIL", "."])
+async def test_the_next_relay_takes_over(trouble: str) -> None:
+    """When the first says 421 at any point, nobody has the mail, so that another may get it."""
+    answer = b"452 4.3.1 disk full" if trouble == "MAIL" else b"421 4.3.2 going down"
+    async with (
+        relay(always={trouble: answer}) as first,
+        relay() as second,
+        adapter_for(first, second) as adapter,
+    ):
+        assert await send(adapter) == Delivered(250)
+        assert await send(adapter) == Delivered(250)
+    assert (first.connections, len(second.arrivals)) == (1, 2)
+
+
+async def test_a_relay_that_is_gone_is_left_alone_and_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second is for as long as the first is down."""
+    monkeypatch.setattr("adapters._relays._BACK_OFF_S", (0.05, 0.05))
+    async with relay() as first, relay() as second, adapter_for(first, second) as adapter:
+        assert await send(adapter) == Delivered(250)
+        await first.stop()
+        assert await send(adapter) == Delivered(250)
+        assert len(second.arrivals) == 1
+        await first.start()
+        async with asyncio.timeout(10):
+            while len(first.arrivals) < 2:
+                assert await send(adapter) == Delivered(250)
+                await asyncio.sleep(0.01)
+
+
+async def test_when_all_are_down_tries_are_not_spent() -> None:
+    """One finds out; the others wait until it is worth a try."""
+    async with relay() as server:
+        adapter = SmtpAdapter(fake_ports(settings=settings_for(server)))
+    outcome = await send(adapter)
+    assert outcome == Retry("no connection to the mail relay")
+    outcome = await send(adapter)
+    assert isinstance(outcome, Throttled)
+    assert EPOCH_MS < outcome.until_ms <= EPOCH_MS + 1001
+    await adapter.close()
+
+
+async def test_a_relay_that_wants_fewer_connections_is_not_down() -> None:
+    """What it refuses waits for those that it has."""
+    async with relay() as server, adapter_for(server) as adapter:
+        assert await send(adapter) == Delivered(250)
+        server.always[""] = b"421 4.7.0 too many connections"
+        outcomes = await asyncio.gather(*(send(adapter) for _ in range(10)))
+    assert set(outcomes) == {Delivered(250)}
+    assert server.most_open == 2
+    assert server.connections == 2
+
+
+async def test_a_long_queue_is_put_off() -> None:
+    """Mails for a slow relay must not hold the places of other deliveries."""
+    async with relay(always={".": HANG}) as server, adapter_for(server, connections=1) as adapter:
+        adapter._relays._relays[0]._exchange_s = 1.0  # type: ignore[union-attr]
+        first, second = (asyncio.create_task(send(adapter)) for _ in range(2))
+        await server.held.wait()
+        third, fourth = await send(adapter), await send(adapter)
+        assert isinstance(third, Throttled)
+        assert isinstance(fourth, Throttled)
+        assert fourth.until_ms > third.until_ms + 900
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+
+async def test_a_cancelled_mail_holds_nobody_up() -> None:
+    """Its connection is in an unknown state and goes; who waited gets a new one."""
+    async with relay() as server, adapter_for(server, connections=1) as adapter:
+        server.answer("RCPT", HANG)
+        cut = asyncio.create_task(send(adapter))
+        await server.held.wait()
+        waiting = asyncio.create_task(send(adapter))
+        await asyncio.sleep(0)
+        cut.cancel()
+        assert await waiting == Delivered(250)
+        with pytest.raises(asyncio.CancelledError):
+            await cut
+
+
+# TLS and passwords, against a server that is not ours
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1, and a server's context with it."""
+    chain, key = certificate_for("127.0.0.1", tmp_path_factory.mktemp("tls"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(chain, key)
+    return chain, context
+
+
+def secure(port: int, tls: Tls, **options: Any) -> SmtpAdapter:
+    """An adapter that talks TLS to one relay."""
+    one = RelaySettings(host="127.0.0.1", port=port, tls=tls, timeout=5, **options)
+    settings = SmtpSettings(relays=(one,), sender="noreply@example.org", ehlo="worker.test")
+    return SmtpAdapter(fake_ports(settings=settings))
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
+async def test_mail_goes_over_tls_with_a_login(
+    tls: Tls, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    """By both ways of TLS; what arrives is what was sent."""
+    ca_file, context = certificate
+    implicit = tls is Tls.IMPLICIT
+    async with real_server(tls=context, implicit=implicit, password=PASSWORD) as server:
+        adapter = secure(
+            server.port, tls, ca_file=ca_file, username="tocsin", password=SecretStr(PASSWORD)
+        )
+        outcomes = [await send(adapter, endpoint="用户@example.com"), await send(adapter)]
+        await adapter.close()
+    assert outcomes == [Delivered(250)] * 2
+    assert server.logins == ["tocsin"]
+    assert server.tls or implicit
+    mail = server.arrivals[1].mail
+    assert mail["Subject"] == MESSAGE.subject
+    assert body(mail, "plain").startswith(MESSAGE.content["email"])
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
+async def test_an_unknown_certificate_is_refused(
+    tls: Tls, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    """Nothing is sent to whom nobody vouches for."""
+    async with real_server(tls=certificate[1], implicit=tls is Tls.IMPLICIT) as server:
+        adapter = secure(server.port, tls)
+        outcome = await send(adapter)
+        await adapter.close()
+    assert outcome == Retry("the mail relay's certificate is not trusted")
+    assert server.arrivals == []
+
+
+async def test_a_relay_without_starttls_gets_nothing() -> None:
+    """There is no way back to plain text."""
+    async with relay() as server:
+        adapter = secure(server.port, Tls.STARTTLS)
+        outcome = await send(adapter)
+        await adapter.close()
+    assert outcome == Retry("the mail relay does not offer what its settings ask for")
+    assert [command[:4] for command in server.commands] == ["EHLO"]
+
+
+async def test_a_wrong_password_is_the_operators_to_mend(
+    certificate: tuple[Path, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mail is not to blame, and nobody gets to read the password."""
+    ca_file, context = certificate
+    async with real_server(tls=context, password=PASSWORD) as server:
+        adapter = secure(
+            server.port,
+            Tls.STARTTLS,
+            ca_file=ca_file,
+            username="tocsin",
+            password=SecretStr("battery staple"),
+        )
+        outcome = await send(adapter)
+        await adapter.close()
+    assert outcome == Retry("the mail relay refused the user name or password (SMTP 535)")
+    [record] = [one for one in caplog.records if one.message == "relay.failed"]
+    shown = f"{record.__dict__} {outcome} {adapter._relays.__dict__}"
+    assert "battery" not in shown
+
+
+# Settings
+
+
+def test_relays_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON, with defaults for what is not said."""
+    monkeypatch.setenv("TOCSIN_SMTP_RELAYS", '[{"host": "mail.example.com", "username": "u"}]')
+    monkeypatch.setenv("TOCSIN_SMTP_SENDER", "noreply@example.com")
+    [one] = read("smtp", SmtpSettings, {}).relays
+    assert (one.host, one.port, one.tls, one.username) == ("mail.example.com", 0, "starttls", "u")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"relays": [{"host": "mail.example.com"}]}, "sender"),
+        ({"relays": [{"host": "a b"}], "sender": "a@example.com"}, "relays.0.host"),
+        ({"sender": "somebody"}, "sender"),
+        ({"sender": "a@example.com>\r\nX: y"}, "sender"),
+        ({"sender": "a@example.com", "relays": [{"host": "h", "timout": 1}]}, "timout"),
+        (
+            {
+                "sender": "a@example.com",
+                "relays": [{"host": "h", "tls": "none", "username": "u", "password": PASSWORD}],
+            },
+            "tls",
+        ),
+        ({"message_id_domain": "x>\r\n"}, "message_id_domain"),
+    ],
+)
+def test_wrong_settings_are_named(table: dict[str, Any], said: str) -> None:
+    """In one sentence, without a password."""
+    with pytest.raises(ConfigurationError) as error:
+        read("smtp", SmtpSettings, table)
+    assert said in str(error.value)
+    assert PASSWORD not in str(error.value)
+
+
+def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
+    """At start, not with the first mail."""
+    (tmp_path / "empty.pem").write_text("nothing")
+    for name in ("empty.pem", "missing.pem"):
+        with pytest.raises(ConfigurationError, match=f"{name} holds no certificates"):
+            secure(25, Tls.STARTTLS, ca_file=tmp_path / name)
+
+
+def test_confirmations_are_limited_as_the_contract_says() -> None:
+    """20 an hour, then none for an hour; 40 in two days, then none for seven."""
+    assert SmtpAdapter.limits.confirmations == (
+        Window(20, 3600, 3600),
+        Window(40, 172_800, 604_800),
+    )
