@@ -227,12 +227,20 @@ class FakeSubscriptions:
                 return found
         raise Refused("SMN.0022")
 
-    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
+    async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Any, Subscription]:
         parse_subscription(subscription_urn)
         if subscription_urn not in self.known:
             raise Refused("SMN.0013")
         if sig not in {None, "good"}:
             raise Refused("SMN.0001")
+        return None, self.known[subscription_urn]
+
+    def leave_link(self, subscription: Subscription) -> str:
+        urn = subscription.urn
+        return f"https://smn.example/smn/subscription/unsubscribe?subscription_urn={urn}&sig=good"
+
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
+        await self.of_link(subscription_urn, sig)
         del self.known[subscription_urn]
         return "https://smn.example/smn/subscription/confirm?token=t&topic_urn=<b>"
 

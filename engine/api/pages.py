@@ -6,6 +6,7 @@ and no referrer leaves, since the address holds a token.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
+    # The one form is a page's own; scripts, pictures and foreign content have no business here.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
@@ -29,21 +31,44 @@ _PAGE: Final = Template(
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; padding: 2rem 1rem; }
-main { max-width: 34rem; margin: 0 auto; }
-h1 { font-size: 1.5rem; line-height: 1.25; }
-code, small { overflow-wrap: anywhere; }
-small { opacity: .7; }
-a { display: inline-block; padding: .5rem 0; }
+:root { --paper: #f3f4f6; --card: #fff; --edge: #e2e5ea; --ink: #1c2128; --faint: #5d6470;
+  --accent: #1f5fbf; --good: #1a7f4b; --bad: #b3362b; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #16181c; --card: #22252b; --edge: #383c44; --ink: #eceef1; --faint: #a3a9b3;
+    --accent: #7eb0ff; --good: #58c48b; --bad: #f08a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; padding: 1.5rem 1rem; background: var(--paper);
+  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC",
+  "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; display: flex; flex-direction: column; }
+main { width: 100%; max-width: 30rem; margin: auto; padding: 1.75rem 1.5rem 1.25rem;
+  background: var(--card); border: 1px solid var(--edge); border-radius: .75rem; }
+h1 { margin: 0 0 1rem; font-size: 1.375rem; line-height: 1.3; }
+h1::before { content: ""; display: block; width: 2.5rem; height: .25rem; margin-bottom: 1rem;
+  border-radius: 1rem; background: var(--accent); }
+.good h1::before { background: var(--good); }
+.bad h1::before { background: var(--bad); }
+p { margin: 0 0 1rem; }
+.topic { padding: .75rem 1rem; border-radius: .5rem; background: var(--paper);
+  overflow-wrap: anywhere; }
+.topic small { display: block; color: var(--faint); font-size: .8125rem; line-height: 1.4; }
+.note { color: var(--faint); font-size: .9375rem; }
+a { color: var(--accent); }
+button, .button { display: inline-block; width: 100%; padding: .75rem 1.25rem; border: 0;
+  border-radius: .5rem; background: #1f5fbf; color: #fff; font: inherit; font-weight: 600;
+  text-align: center; text-decoration: none; cursor: pointer; }
+button:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+form { margin: 0 0 1rem; }
+footer { padding-top: .75rem; border-top: 1px solid var(--edge); color: var(--faint);
+  font-size: .75rem; overflow-wrap: anywhere; }
 </style>
 </head>
-<body><main>
+<body><main class="$tone">
 <h1>$title</h1>
-$paragraphs
-<p><small>$reference $request_id</small></p>
+$content
+<footer>$reference $request_id</footer>
 </main></body>
 </html>
 """
@@ -54,6 +79,10 @@ _TEXTS: Final = {
         "confirmed_text": "You will receive the messages of this topic:",
         "cancelled": "Subscription cancelled",
         "cancelled_text": "You will receive no more messages of this topic:",
+        "leave": "Cancel this subscription",
+        "asking": "Cancel the subscription?",
+        "asking_text": "You would receive no more messages of this topic:",
+        "yes": "Unsubscribe",
         "again": "Subscribe again",
         "again_text": "This was a mistake? The link is valid for 48 hours.",
         "failed": "That did not work",
@@ -68,6 +97,10 @@ _TEXTS: Final = {
         "confirmed_text": "您将收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
         "cancelled": "已取消订阅",
         "cancelled_text": "您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "leave": "取消此订阅",
+        "asking": "要取消订阅吗？",  # noqa: RUF001 - Chinese punctuation
+        "asking_text": "取消后，您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "yes": "取消订阅",
         "again": "重新订阅",
         "again_text": "操作有误？此链接 48 小时内有效。",  # noqa: RUF001 - Chinese punctuation
         "failed": "操作未成功",
@@ -80,25 +113,34 @@ _TEXTS: Final = {
 }
 
 
-def confirmed(call: Call, subscription_urn: str) -> Reply:
-    """The subscription is confirmed."""
+def confirmed(call: Call, subscription_urn: str, leave: str) -> Reply:
+    """The subscription is confirmed; ``leave``, if there is one, is the link that cancels it."""
     texts = _TEXTS[language(call)]
-    return _page(call, "confirmed", [escape(texts["confirmed_text"]), _topic(subscription_urn)])
+    content = [f"<p>{escape(texts['confirmed_text'])}</p>", _topic(subscription_urn)]
+    if leave:
+        link = f'<a href="{escape(leave)}">{escape(texts["leave"])}</a>'
+        content.append(f'<p class="note">{link}</p>')
+    return _page(call, "confirmed", content, tone="good")
+
+
+def asking(call: Call, subscription_urn: str) -> Reply:
+    """Whether the subscription shall be cancelled: one button, which posts to the same address."""
+    texts = _TEXTS[language(call)]
+    button = f'<form method="post"><button>{escape(texts["yes"])}</button></form>'
+    content = [f"<p>{escape(texts['asking_text'])}</p>", _topic(subscription_urn), button]
+    return _page(call, "asking", content)
 
 
 def cancelled(call: Call, subscription_urn: str, again: str) -> Reply:
     """The subscription is cancelled; ``again`` is the link that undoes it."""
     texts = _TEXTS[language(call)]
-    link = f'<a href="{escape(again)}">{escape(texts["again"])}</a>'
-    return _page(
-        call,
-        "cancelled",
-        [
-            escape(texts["cancelled_text"]),
-            _topic(subscription_urn),
-            f"{escape(texts['again_text'])}<br>{link}",
-        ],
-    )
+    content = [
+        f"<p>{escape(texts['cancelled_text'])}</p>",
+        _topic(subscription_urn),
+        f'<p class="note">{escape(texts["again_text"])}</p>',
+        f'<p><a class="button" href="{escape(again)}">{escape(texts["again"])}</a></p>',
+    ]
+    return _page(call, "cancelled", content, tone="good")
 
 
 def failed(call: Call, failure: Failure) -> Reply:
@@ -107,7 +149,8 @@ def failed(call: Call, failure: Failure) -> Reply:
     name = failure.code if failure.code in texts else "other"
     if failure.status >= 500 or failure.status == 429:
         name = "trouble"
-    return _page(call, "failed", [escape(texts[name])], failure.status, retry_header(failure))
+    reply = _page(call, "failed", [f"<p>{escape(texts[name])}</p>"], tone="bad")
+    return replace(reply, status=failure.status, headers={**reply.headers, **retry_header(failure)})
 
 
 def language(call: Call) -> str:
@@ -136,23 +179,20 @@ def _accepted(text: str) -> list[tuple[tuple[float, int], str]]:
 
 
 def _topic(subscription_urn: str) -> str:
-    return f"<code>{escape(subscription_urn.rpartition(':')[0])}</code>"
+    urn = subscription_urn.rpartition(":")[0]
+    name = urn.rpartition(":")[2]
+    return f'<p class="topic"><strong>{escape(name)}</strong><small>{escape(urn)}</small></p>'
 
 
-def _page(
-    call: Call,
-    title: str,
-    paragraphs: list[str],
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-) -> Reply:
+def _page(call: Call, title: str, content: list[str], tone: str = "") -> Reply:
     chosen = language(call)
     texts = _TEXTS[chosen]
     html = _PAGE.substitute(
         language=chosen,
+        tone=tone,
         title=escape(texts[title]),
-        paragraphs="\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs),
+        content="\n".join(content),
         reference=escape(texts["reference"]),
         request_id=call.request_id,
     )
-    return Reply(html.encode(), status, "text/html; charset=utf-8", {**_HEADERS, **(headers or {})})
+    return Reply(html.encode(), 200, "text/html; charset=utf-8", _HEADERS)

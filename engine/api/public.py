@@ -13,6 +13,10 @@ from engine.errors import Refused
 
 if TYPE_CHECKING:
     from engine.api.call import Call
+    from engine.models import Subscription
+
+_MACHINES: Final = {"http", "https"}
+"""Protocols whose endpoints are programs: to follow a link is all that they do."""
 
 
 class Confirm(Query):
@@ -44,12 +48,16 @@ class Cancelled(Shown):
 
 async def confirm(call: Call) -> dict[str, Any]:
     """Confirm a subscription; again is fine while the token is valid."""
-    return {"request_id": call.request_id, "subscription_urn": await _confirm(call)}
+    return {"request_id": call.request_id, "subscription_urn": (await _confirm(call)).urn}
 
 
 async def confirm_page(call: Call) -> Reply:
     """The same for a person."""
-    return pages.confirmed(call, await _confirm(call))
+    subscription = await _confirm(call)
+    leave = ""
+    if subscription.protocol not in _MACHINES:
+        leave = call.services.engine.subscriptions.leave_link(subscription)
+    return pages.confirmed(call, subscription.urn, leave)
 
 
 async def unsubscribe(call: Call) -> dict[str, Any]:
@@ -62,7 +70,19 @@ async def unsubscribe(call: Call) -> dict[str, Any]:
 
 
 async def unsubscribe_page(call: Call) -> Reply:
-    """The same for a person."""
+    """The same for a person, who is asked first; the programs behind HTTP endpoints are not.
+
+    Scanners of mail follow links.
+    """
+    urn, sig = _cancelled(call)
+    _, subscription = await call.services.engine.subscriptions.of_link(urn, sig)
+    if subscription.protocol in _MACHINES:
+        return await unsubscribe_at_once(call)
+    return pages.asking(call, urn)
+
+
+async def unsubscribe_at_once(call: Call) -> Reply:
+    """What the button of the page does, and the one of mail programs (RFC 8058)."""
     urn, link = await _unsubscribe(call)
     return pages.cancelled(call, urn, link)
 
@@ -79,24 +99,26 @@ async def certificate(call: Call) -> Reply:
     return Reply(dataset.certificate_pem, content_type="application/x-pem-file")
 
 
-async def _confirm(call: Call) -> str:
+async def _confirm(call: Call) -> Subscription:
     token = call.parameter("token")
     if token is None:
         raise Refused("SMN.0022", "The link is incomplete.", status=400)
-    subscription = await call.services.engine.subscriptions.confirm(
-        token, call.parameter("topic_urn")
-    )
-    return subscription.urn
+    return await call.services.engine.subscriptions.confirm(token, call.parameter("topic_urn"))
 
 
-async def _unsubscribe(call: Call) -> tuple[str, str]:
+def _cancelled(call: Call) -> tuple[str, str | None]:
+    """URN and signature of an unsubscribe link."""
     urn = call.parameter("subscription_urn")
     if urn is None:
         raise Refused("SMN.0014", "The link is incomplete.")
     # An empty signature is a wrong one, not an absent one.
     sig = next((value for name, value in call.query if name == "sig"), None)
-    link = await call.services.engine.subscriptions.unsubscribe(urn, sig)
-    return urn, link
+    return urn, sig
+
+
+async def _unsubscribe(call: Call) -> tuple[str, str]:
+    urn, sig = _cancelled(call)
+    return urn, await call.services.engine.subscriptions.unsubscribe(urn, sig)
 
 
 _link = partial(Route, method="GET", auth=Auth.NONE, shape=Shape.MESSAGE, changes=True)
@@ -144,6 +166,15 @@ ROUTES: Final = (
         handler=unsubscribe_page,
         answer=None,
         shape=Shape.PAGE,
+    ),
+    _unsubscribe_link(
+        "UnsubscribeAtOnce",
+        method="POST",
+        path="/smn/subscription/unsubscribe",
+        handler=unsubscribe_at_once,
+        answer=None,
+        shape=Shape.PAGE,
+        changes=False,
     ),
     _certificate("DownloadHttpCert", path="/smn/{certificate_id}"),
     _certificate(

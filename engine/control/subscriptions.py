@@ -268,11 +268,8 @@ class Subscriptions:
         await self._invitations.check_code(subscription, code)
         await self._confirm(topic, subscription)
 
-    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
-        """Cancel by the link in a message; returns the link to subscribe again.
-
-        Codes: SMN.0014, SMN.0013, and 403 SMN.0001 for a wrong or missing ``sig``.
-        """
+    async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Topic, Subscription]:
+        """What the unsubscribe link in a message is about; codes as `unsubscribe`."""
         parse_subscription(subscription_urn)
         if sig is None:
             allowed = self._settings.unsubscribe_bare_urn
@@ -280,7 +277,18 @@ class Subscriptions:
             allowed = self._links.check_sig(subscription_urn, sig)
         if not allowed:
             raise Refused("SMN.0001", "The link is not valid.")
-        topic, subscription = await self.find(subscription_urn)
+        return await self.find(subscription_urn)
+
+    def leave_link(self, subscription: Subscription) -> str:
+        """The link by which its holder cancels a subscription."""
+        return self._links.unsubscribe(subscription)
+
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
+        """Cancel by the link in a message; returns the link to subscribe again.
+
+        Codes: SMN.0014, SMN.0013, and 403 SMN.0001 for a wrong or missing ``sig``.
+        """
+        topic, subscription = await self.of_link(subscription_urn, sig)
         link = self._invitations.link(subscription)
         if not await self._roster.set_status(subscription, Status.CANCELLED):
             raise Refused("SMN.0013")

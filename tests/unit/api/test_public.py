@@ -120,6 +120,62 @@ async def test_a_page_cancels_and_offers_the_way_back(client: Client) -> None:
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("protocol", ["email", "sms", "callnotify"])
+async def test_a_person_is_asked_before_a_link_cancels(
+    client: Client, engine: FakeEngine, protocol: str
+) -> None:
+    """Scanners of mail follow links; the one button of the page posts to the same address."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody")
+    target = f"/smn/subscription/unsubscribe?subscription_urn={subscription.urn}&sig=good"
+    page = (await client.call("GET", target, sign=False)).raw.decode()
+    assert subscription.urn in engine.subscriptions.known
+    assert page.count("<button>") == 1
+    assert '<form method="post">' in page
+    answer = await client.call("POST", target, sign=False)
+    assert answer.status == 200
+    assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+    assert subscription.urn not in engine.subscriptions.known
+    assert "smn/subscription/confirm" in answer.raw.decode()
+
+
+async def test_a_mail_program_cancels_with_one_click(client: Client, engine: FakeEngine) -> None:
+    """As RFC 8058 has it: a form, no cookie, no question."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    answer = await client.call(
+        "POST",
+        f"/smn/subscription/unsubscribe?subscription_urn={subscription.urn}&sig=good",
+        b"List-Unsubscribe=One-Click",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        sign=False,
+    )
+    assert answer.status == 200
+    assert subscription.urn not in engine.subscriptions.known
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_forged_link_neither_asks_nor_cancels(
+    client: Client, engine: FakeEngine, method: str
+) -> None:
+    """The signature is looked at first."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    target = f"/smn/subscription/unsubscribe?subscription_urn={subscription.urn}&sig=bad"
+    answer = await client.call(method, target, sign=False)
+    assert answer.status == 403
+    assert "<button>" not in answer.raw.decode()
+    assert subscription.urn in engine.subscriptions.known
+
+
+@pytest.mark.parametrize(("protocol", "shown"), [("sms", True), ("email", True), ("http", False)])
+async def test_whoever_confirms_is_shown_how_to_leave(
+    client: Client, engine: FakeEngine, protocol: str, shown: bool
+) -> None:
+    """Short messages have no link of their own; a link that cancels at once is not shown."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}"
+    page = (await client.call("GET", target, sign=False)).raw.decode()
+    assert (f"unsubscribe?subscription_urn={subscription.urn}&amp;sig=good" in page) == shown
+
+
 @pytest.mark.parametrize(
     ("target", "status"),
     [
