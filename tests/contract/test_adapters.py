@@ -12,6 +12,7 @@ from adapters.dingtalk import DingTalkAdapter
 from adapters.function import FunctionAdapter, FunctionSettings
 from adapters.lark import LarkAdapter
 from adapters.sms import SmsAdapter, SmsSettings
+from adapters.smtp import SmtpAdapter
 from adapters.voice import VoiceAdapter, VoiceSettings
 from adapters.webhook import WebhookAdapter
 from adapters.wecom import WecomAdapter
@@ -182,6 +183,25 @@ class TestVoice(AdapterConformance):
 
     def make(self, ports: Ports) -> VoiceAdapter:
         return VoiceAdapter(ports)
+
+
+class TestMail(AdapterConformance):
+    samples = (
+        Sample(
+            "email",
+            "somebody@example.com",
+            others=("o'neil+a.b@mail.example.org",),
+            bad={
+                "somebody": "SMN.0012",
+                "a@b@example.com": "SMN.0012",
+                "a@example.com>\r\nRCPT TO:<b@example.com": "SMN.0012",
+                "a@[127.0.0.1]": "SMN.0012",
+            },
+        ),
+    )
+
+    def make(self, ports: Ports) -> SmtpAdapter:
+        return SmtpAdapter(ports)
 
 
 def test_every_adapter_is_in_this_table() -> None:
