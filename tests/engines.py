@@ -74,8 +74,13 @@ async def working(engine: Engine, name: str = "worker-1") -> AsyncIterator[async
         await task
 
 
-async def eventually(condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
-    """Wait until the condition, a function or coroutine function, holds; its result."""
+async def eventually(
+    condition: Callable[[], Any], what: str, seconds: float = 15, *, pause: float = 0.005
+) -> Any:
+    """Wait until the condition, a function or coroutine function, holds; its result.
+
+    ``pause`` is how long to wait between two looks; in virtual time each is a jump.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = condition()
@@ -85,7 +90,7 @@ async def eventually(condition: Callable[[], Any], what: str, seconds: float = 1
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(pause)
 
 
 async def unfinished(engine: Engine) -> int:
@@ -97,13 +102,13 @@ async def unfinished(engine: Engine) -> int:
     return total
 
 
-async def all_ended(engine: Engine, seconds: float = 15) -> None:
+async def all_ended(engine: Engine, seconds: float = 15, *, pause: float = 0.005) -> None:
     """Wait until no message is under way."""
 
     async def ended() -> bool:
         return await unfinished(engine) == 0
 
-    await eventually(ended, "every message has ended", seconds)
+    await eventually(ended, "every message has ended", seconds, pause=pause)
 
 
 async def names_of_keys(store: Store) -> set[str]:
