@@ -35,6 +35,7 @@ from unittest.mock import patch
 
 from engine.store import connection
 from engine.store.connection import StoreClock
+from engine.store.link import Link
 from engine.store.scripts import Script
 from engine.store.wire import Node
 
@@ -68,9 +69,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Seconds of virtual time."""
         return self.passed_s
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """As always; time stands still until it is done."""
-        future = super().run_in_executor(executor, func, *args)
+        return self.wait_for(super().run_in_executor(executor, func, *args))
+
+    def wait_for(self, future: asyncio.Future[Result]) -> asyncio.Future[Result]:
+        """Let time stand still until the future is done."""
         self.waiting_for += 1
         future.add_done_callback(self._is_done)
         return future
@@ -116,8 +120,8 @@ def virtual_runner() -> Iterator[asyncio.Runner]:
             (connection.Store, "run", run_now),
             (connection.Store, "run_many", run_many_now),
             (StoreClock, "now_ms", lambda _: _now_us() // 1000),
-            (Node, "exchange", _counted(Node.exchange)),
-            (Node, "connect", _counted(Node.connect)),
+            (Link, "ask", _ask),
+            (Node, "connect", _connect),
         ):
             patches.enter_context(patch.object(target, name, instead))
         # A reader's bound would pass at once: it waits for as long as there is nothing.
@@ -141,16 +145,21 @@ def _shadowed(script: Script) -> Script:
     return replace(script, text=text, sha=sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def _counted(method: Any) -> Any:
-    """Let time stand still while a call to Redis is under way."""
+_ask_untold, _connect_untold = Link.ask, Node.connect
 
-    async def counting(*args: Any, **how: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        loop.waiting_for += 1
-        try:
-            return await method(*args, **how)
-        finally:
-            loop.waiting_for -= 1
 
-    return counting
+def _ask(link: Link, packed: bytes, count: int, *, timed: bool = True) -> asyncio.Future[list[Any]]:
+    """Let time stand still until there is a reply, unless it is one that may block."""
+    future = _ask_untold(link, packed, count, timed=timed)
+    return _loop().wait_for(future) if timed else future
+
+
+async def _connect(node: Node) -> Link:
+    """Let time stand still until there is a connection."""
+    return await _loop().wait_for(asyncio.ensure_future(_connect_untold(node)))
+
+
+def _loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
