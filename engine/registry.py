@@ -11,9 +11,9 @@ from engine.errors import AdapterError, ConfigurationError
 from engine.models import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from engine.adapter_settings import Own
+    from engine.adapter_settings import AdapterSettings, Own
     from engine.ports import Adapter, Ports
 
     Tables = Mapping[str, Mapping[str, Any]]
@@ -25,13 +25,16 @@ _METHODS: Final = ("check", "prepare", "render", "size", "send", "close")
 
 
 def load_adapters(
-    ports: Ports, tables: Tables, found: Iterable[EntryPoint] | None = None
+    ports: Ports,
+    tables: Tables,
+    found: Iterable[EntryPoint] | None = None,
+    noted: Callable[[AdapterSettings], None] | None = None,
 ) -> dict[str, Adapter[Any, Any]]:
     """All adapters by the protocols they speak; ``tables`` are their settings in the file.
 
     Raises `AdapterError` that names a broken adapter, or two that claim one protocol, and
     `ConfigurationError` for settings that are wrong or nobody's. ``found`` stands in for the
-    installed entry points.
+    installed entry points; ``noted`` is told what the adapters are configured with.
     """
     adapters: dict[str, Adapter[Any, Any]] = {}
     owners: dict[str, EntryPoint] = {}
@@ -40,7 +43,7 @@ def load_adapters(
     if unknown:
         raise ConfigurationError(f"Setting 'adapters.{min(unknown)}': there is no such adapter.")
     for point in sorted(points, key=lambda point: (point.name, point.value)):
-        adapter = _build(point, ports, tables.get(point.name, {}))
+        adapter = _build(point, ports, tables.get(point.name, {}), noted)
         for protocol in adapter.protocols:
             if protocol in owners:
                 raise AdapterError(
@@ -52,9 +55,17 @@ def load_adapters(
     return adapters
 
 
-def _build(point: EntryPoint, ports: Ports, table: Mapping[str, Any]) -> Adapter[Any, Any]:
+def _build(
+    point: EntryPoint,
+    ports: Ports,
+    table: Mapping[str, Any],
+    noted: Callable[[AdapterSettings], None] | None,
+) -> Adapter[Any, Any]:
     def configure(kind: type[Own]) -> Own:
-        return adapter_settings.read(point.name, kind, table)
+        settings = adapter_settings.read(point.name, kind, table)
+        if noted:
+            noted(settings)
+        return settings
 
     try:
         adapter = point.load()(replace(ports, configure=configure))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from engine.cli import api, audit, dead, demo, iam, key, logs, outbox, serve, version, worker
+from engine.cli import api, audit, dead, demo, iam, key, logs, outbox, send, serve, version, worker
 
 app = typer.Typer(
     name="tocsin",
@@ -19,6 +19,7 @@ app.command("api")(api.api)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.command("outbox")(outbox.outbox)
+app.command("send")(send.send)
 app.command("audit")(audit.audit)
 app.command("logs")(logs.logs)
 app.add_typer(dead.app, name="dead")

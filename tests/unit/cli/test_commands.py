@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from engine.cli import app
 
-COMMANDS = ["serve", "api", "worker", "demo", "outbox", "audit", "logs", "version"]
+COMMANDS = ["serve", "api", "worker", "demo", "outbox", "send", "audit", "logs", "version"]
 NESTED = ["list", "redrive", "drop"]
 IAM = {
     "domain": ["create", "list", "enable", "disable", "restrict", "suspend", "delete"],
