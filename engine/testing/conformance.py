@@ -184,16 +184,20 @@ class AdapterConformance(AdapterCase):
                         )
 
     def test_a_code_is_sent_in_place_of_a_link(self, sample: Sample) -> None:
-        """Where the contract offers codes, an invitation without a link is the text with one."""
+        """Where the contract offers codes an invitation without a link shows the code's digits."""
         rule = protocols.TABLE.get(sample.protocol)
         if rule is None or rule.extension is not extensions.coded:
             return
-        text = "123456 is your code."
-        message = replace(MESSAGE, kind=Kind.CONFIRMATION, link=None, content={"default": text})
         with self.play() as play:
-            outcome, sent = play.send(sample, message)
-        assert_that(isinstance(outcome, Delivered), f"{shown(message)} gave {outcome}")
-        assert_that(self.shown(text) in self._read(sent), f"the code is not in {sent}")
+            for kind in (Kind.CONFIRMATION, Kind.USER_CONFIRMATION):
+                for locale in ("", "en", "zh"):
+                    text = {"default": "123456 is your code."}
+                    message = replace(MESSAGE, kind=kind, link=None, code="123456", content=text)
+                    outcome, sent = play.send(sample, replace(message, locale=locale))
+                    assert_that(isinstance(outcome, Delivered), f"{shown(message)} gave {outcome}")
+                    # Set apart they may be, to be read one by one.
+                    digits = "".join(filter(str.isdigit, self._read(sent)))
+                    assert_that("123456" in digits, f"the code is not in {self._read(sent)!r}")
 
     def test_any_text_arrives_intact_or_is_rejected(self, sample: Sample) -> None:
         """In message, subject, display name and topic's name: sent well formed, or not at all."""

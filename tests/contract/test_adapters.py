@@ -156,28 +156,39 @@ class TestSms(AdapterConformance):
 
 class TestSmsGateway(AdapterConformance):
     settings = SmsSettings(
-        url="https://gateway.example/send",
-        headers={"X-Key": SecretStr("{key}")},
-        secrets={"key": SecretStr("s3cr3t-key")},
+        url="https://sms.example.com/send?user={user}",
+        headers={"Authorization": SecretStr("Bearer {key}"), "X-Id": SecretStr("{message_id}")},
+        secrets={"key": SecretStr("k3y-of-ours"), "user": SecretStr("us3r/name")},
+        body='{"to": "{digits}", "text": "{text}"}',
+        brackets="allow",
+        success_json={"code": 0},
     )
-    samples = (Sample("sms", "+8613600000000", secrets=("s3cr3t-key",)),)
+    samples = (
+        Sample("sms", "13600000000", secrets=("k3y-of-ours", "us3r/name", "us3r%2Fname")),
+        Sample("sms", "+8613600000000", {"verification_code_enabled": True}),
+    )
 
     def make(self, ports: Ports) -> SmsAdapter:
         return SmsAdapter(ports)
 
+    def answer(self, request: Request) -> Answer:
+        return Answer(200, None, b'{"code": 0, "text": "OK"}')
+
 
 class TestVoice(AdapterConformance):
     settings = VoiceSettings(
-        url="https://gateway.example/call", headers={"Authorization": SecretStr("Bearer t0ken")}
+        url="https://voice.example.com/calls",
+        headers={"X-Api-Key": SecretStr("k3y-of-ours")},
+        content_type="application/x-www-form-urlencoded",
+        body="callee={number}&text={text}",
     )
     samples = (
         Sample(
             "callnotify",
             "13600000000",
-            extension={"verification_code_enabled": True},
-            secrets=("t0ken",),
-            others=("+8613600000000",),
-            bad={"136-0000": "SMN.0012", "somebody": "SMN.0012"},
+            {"verification_code_enabled": True},
+            secrets=("k3y-of-ours",),
+            bad={"somebody": "SMN.0012"},
         ),
     )
 
