@@ -80,6 +80,18 @@ class ApiClient:
         """Delete a topic with all its subscriptions."""
         await self._ask("DELETE", f"{self._base}/{quote(topic_urn, safe='')}")
 
+    async def rename_topic(self, topic_urn: str, display_name: str) -> None:
+        """Give a topic a display name."""
+        path = f"{self._base}/{quote(topic_urn, safe='')}"
+        await self._ask("PUT", path, json.dumps({"display_name": display_name}).encode())
+
+    async def tag_topic(self, name: str, key: str, value: str) -> None:
+        """Give a topic a tag."""
+        fields = {"tag": {"key": key, "value": value}}
+        path = f"{self._project}/smn_topic/{name}/tags"
+        by_name = {"x-smn-resourceid-type": "name"}
+        await self._ask("POST", path, json.dumps(fields).encode(), by_name)
+
     async def get(
         self, path: str, query: Mapping[str, object], **more: object
     ) -> dict[str, object]:
@@ -94,14 +106,17 @@ class ApiClient:
     async def _post(self, path: str, fields: Mapping[str, object]) -> dict[str, object]:
         return await self._ask("POST", path, json.dumps(fields).encode())
 
-    async def _ask(self, method: str, path: str, body: bytes = b"") -> dict[str, object]:
+    async def _ask(
+        self, method: str, path: str, body: bytes = b"", more: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
         url = URL(self._credentials.endpoint + path, encoded=True)
         headers = signed_headers(self._credentials, method, str(url), body, now=datetime.now(UTC))
+        headers |= more or {}
         async with self._session.request(method, url, data=body or None, headers=headers) as answer:
             text = await answer.text()
             if answer.status >= 300:
                 raise ApiError(f"{method} {path}: {answer.status} {text}")
-            found: dict[str, object] = json.loads(text)
+            found: dict[str, object] = json.loads(text) if text else {}
             return found
 
 

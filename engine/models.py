@@ -88,10 +88,13 @@ class Topic:
 
 
 class TopicCard(NamedTuple):
-    """What lists search of a topic. A plain tuple, since thousands are made for one list."""
+    """What lists search of a topic; sorted as tuples, cards stand as lists show topics backwards.
 
-    id: str
+    A plain tuple, since one list may be about thousands.
+    """
+
     created_ms: int
+    id: str
     name: str
     display_name: str
     enterprise_project_id: str

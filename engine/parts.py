@@ -61,7 +61,7 @@ from engine.store.outbox import StoreOutbox
 from engine.store.pending import Pending
 from engine.store.probes import Probes
 from engine.store.roster import Roster
-from engine.store.tag_records import TagRecords
+from engine.store.tag_records import APPLICATIONS, TOPICS, TagRecords
 from engine.store.templates import TemplateRecords
 from engine.store.topic_records import TopicRecords
 from engine.store.user_records import UserRecords
@@ -154,7 +154,6 @@ class Parts:
         self.topics = Topics(self._records, settings)
         self.metrics = Metrics(self._records, self.counts, settings, self.clock)
         self.attributes = Attributes(self.topics, self._records, AttributeRecords(store, keys))
-        self.tags = Tags(self.topics, TagRecords(store, keys))
         self.logtanks = Logtanks(self.topics, LogtankRecords(store, keys))
         self.logs = Logs(self.log, self._records)
         self.kms = Kms(self._records, self.topics, self.keyring)
@@ -167,6 +166,12 @@ class Parts:
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
         push = ApplicationRecords(store, keys, self.vault, dataset.region)
         self.applications = Applications(push, self.homes, self.adapters, dataset.region)
+        self.tags = Tags(
+            self.topics,
+            self.applications,
+            TagRecords(store, keys, TOPICS),
+            TagRecords(store, keys, APPLICATIONS),
+        )
         self.devices = Devices(push, self.applications, self.direct)
         self.sms = Sms(self.homes, self.direct, self.adapters, dataset.region)
         self.detection = Detection(

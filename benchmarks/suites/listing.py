@@ -1,6 +1,7 @@
 """Any page of any list: 3,000 topics, 12,000 subscriptions, 100 templates, every offset alike.
 
-Each topic has a display name and two tags, which the searches look through.
+Each topic has a display name and two tags, which the searches look through; one of them
+changes before each search.
 
 Through the API, one request at a time. The commands that a page takes are counted with MONITOR
 in requests of their own, since it slows the database. At the end the largest topic is deleted:
@@ -10,8 +11,10 @@ the answer must not wait for its 10,000 subscriptions.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -23,6 +26,8 @@ from benchmarks.service import library, service, subscribe
 from benchmarks.stats import percentile
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from benchmarks.bench import Bench
     from engine.app import Engine
 
@@ -41,7 +46,7 @@ class Listed:
     """A list: its path below the project's, the answer's member, how many there are.
 
     ``asked`` is what the path is asked besides offset and limit; ``searched`` the body of a query
-    that is posted. A list ``whole`` has no pages.
+    that is posted. A list ``whole`` has no pages. Before one that ``searches`` something changes.
     """
 
     name: str
@@ -51,6 +56,11 @@ class Listed:
     asked: dict[str, str] = field(default_factory=dict)
     searched: dict[str, object] | None = None
     whole: bool = False
+
+    @property
+    def searches(self) -> bool:
+        """Whether it looks through all topics."""
+        return bool(self.asked or self.searched or self.whole)
 
     def offsets(self) -> dict[str, int]:
         """Full pages at both ends and between, and one beyond the end."""
@@ -79,7 +89,7 @@ class Turn:
 async def run(bench: Bench) -> Result:
     """Measure; about two minutes."""
     topics, large, small, templates = bench.size((3000, 10_000, 2000, 100), (250, 600, 200, 100))
-    rounds = bench.size(200, 10)
+    rounds = bench.size(100, 10)
     async with (
         service(bench.room("service")) as serving,
         ApiClient(serving.credentials) as client,
@@ -130,7 +140,7 @@ async def run(bench: Bench) -> Result:
                     "matches": [{"key": "resource_name", "value": "listing"}],
                 },
             ),
-            Listed("tags of the project", "smn_topic/tags", "tags", 2, whole=True),
+            Listed("tags of the project", "smn_topic/tags", "tags", 3, whole=True),
             Listed(
                 "a topic's subscriptions",
                 f"notifications/topics/{quote(urns[0], safe='')}/subscriptions",
@@ -142,8 +152,9 @@ async def run(bench: Bench) -> Result:
             ),
             Listed("templates", "notifications/message_template", "message_templates", templates),
         )
+        change = partial(_change, client, urns)
         turns = [
-            await _turn(client, serving.redis_url, listed, where, offset, rounds)
+            await _turn(client, serving.redis_url, listed, where, offset, rounds, change)
             for listed in lists
             for where, offset in listed.offsets().items()
         ]
@@ -154,16 +165,34 @@ async def run(bench: Bench) -> Result:
 
 
 async def _topic(engine: Engine, project: str, number: int) -> str:
-    team = f"team-{number % _TEAMS}"
     topic, _ = await engine.topics.create(
-        project, f"listing-{number}", display_name=f"Listing {number} of {team}"
+        project, f"listing-{number}", display_name=_display_name(number)
     )
-    await engine.tags.add(topic, [("env", "prod" if number % 3 else "dev-d"), ("team", team)])
+    env = "prod" if number % 3 else "dev-d"
+    await engine.tags.add(topic, [("env", env), ("team", f"team-{number % _TEAMS}")])
     return topic.urn
 
 
+def _display_name(number: int) -> str:
+    return f"Listing {number} of team-{number % _TEAMS}"
+
+
+async def _change(client: ApiClient, urns: Sequence[str]) -> None:
+    """Change what a topic is called and its tags: whoever has looked has to look again."""
+    number = random.randrange(len(urns))
+    mark = random.randrange(1000)
+    await client.rename_topic(urns[number], f"{_display_name(number)}, {mark}")
+    await client.tag_topic(f"listing-{number}", "mark", str(mark))
+
+
 async def _turn(
-    client: ApiClient, url: str, listed: Listed, where: str, offset: int, rounds: int
+    client: ApiClient,
+    url: str,
+    listed: Listed,
+    where: str,
+    offset: int,
+    rounds: int,
+    change: Callable[[], Awaitable[object]],
 ) -> Turn:
     async def ask() -> float:
         begun = time.monotonic()
@@ -178,8 +207,14 @@ async def _turn(
             raise RuntimeError(f"{listed.path} at {offset} is not the page that it should be")
         return took_ms
 
+    await change()
     await ask()
-    took_ms = [await ask() for _ in range(rounds)]
+    took_ms = []
+    for _ in range(rounds):
+        if listed.searches:
+            # Or there would be nothing new to find.
+            await change()
+        took_ms.append(await ask())
     async with monitor(url) as counts:
         await ask()
         await _still(counts)

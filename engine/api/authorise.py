@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.api.answers import Shape
-from engine.api.facts import facts_of_topic, subjects
+from engine.api.facts import facts_of, subjects
+from engine.control.tags import TOPIC
 from engine.errors import Refused
 from engine.iam.identities import State
 from engine.policy.access_policy import Principal, permits
@@ -96,16 +97,17 @@ def permit(
 
 
 async def visible(call: Call) -> Callable[[TopicCard], bool] | None:
-    """Which topics of its project a list may show the caller; None for all."""
+    """Which topics, or tagged resources, of its project a list may show; None for all."""
     caller, engine, action = call.identity, call.services.engine, call.route.action
     if not caller.rights.selective or callable(action):
         return None
-    project = caller.project_id
-    tagged = await engine.tags.by_topic(project)
+    project, kind = caller.project_id, call.path.get("resource_type", TOPIC)
+    tagged = await engine.tags.by_id(project, kind)
 
     def seen(card: TopicCard) -> bool:
-        facts = facts_of_topic(card.enterprise_project_id, tagged.get(card.id, {}))
-        return _allows(call, action, engine.topics.urn(project, card.name), facts)
+        topic = engine.topics.urn(project, card.name) if kind == TOPIC else None
+        facts = facts_of(card.enterprise_project_id, tagged.get(card.id, {}))
+        return _allows(call, action, topic, facts)
 
     return seen
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.control.tags import TOPIC
 from engine.errors import Refused
 from engine.policy.conditions import ENTERPRISE_PROJECT, NO_FACTS, RESOURCE_TAG
 from engine.urns import parse_subscription
@@ -37,10 +38,12 @@ async def subjects(call: Call, topic: TopicUrn | None) -> tuple[Subject, ...]:
     return tuple((one, {**facts, **part}) for one, facts in about for part in parts or [NO_FACTS])
 
 
-def facts_of_topic(enterprise_project_id: str, tags: Mapping[str, str]) -> Facts:
-    """What a topic's belongings are for conditions."""
+def facts_of(enterprise_project_id: str, tags: Mapping[str, str]) -> Facts:
+    """What a resource's belongings are for conditions; '' if it is in no enterprise project."""
     facts = {f"{RESOURCE_TAG}{key}": (value,) for key, value in tags.items()}
-    return facts | {ENTERPRISE_PROJECT: (enterprise_project_id,)}
+    if enterprise_project_id:
+        facts[ENTERPRISE_PROJECT] = (enterprise_project_id,)
+    return facts
 
 
 async def _of_name(call: Call, name: str) -> Facts:
@@ -58,7 +61,10 @@ async def _of_resource(call: Call) -> Subject:
         )
     except Refused:
         return None, NO_FACTS
-    return engine.topics.urn(found.project_id, found.name), await _of(call, found)
+    if path["resource_type"] == TOPIC:
+        return engine.topics.urn(found.project_id, found.name), await _of(call, found)
+    (tags,) = await engine.tags.of([found])
+    return None, facts_of("", tags)
 
 
 async def _of_subscriptions(call: Call, urns: Iterable[str]) -> list[Subject]:
@@ -80,7 +86,7 @@ async def _of(call: Call, topic: Topic | None) -> Facts:
     if topic is None:
         return NO_FACTS
     (tags,) = await call.services.engine.tags.of([topic])
-    return facts_of_topic(topic.enterprise_project_id, tags)
+    return facts_of(topic.enterprise_project_id, tags)
 
 
 def _project(call: Call) -> str:

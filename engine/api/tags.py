@@ -280,7 +280,9 @@ def _instance(tagged: Tagged) -> dict[str, Any]:
             "detailId": card.id,
             "topic_urn": tagged.urn,
             "display_name": card.display_name,
-        },
+        }
+        if tagged.urn
+        else None,
         "tags": shown(tagged.tags),
     }
 

@@ -5,6 +5,7 @@ The vendor has withdrawn them; without an adapter for ``application`` they are n
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
@@ -15,7 +16,7 @@ from engine.policy.structure import PLATFORMS
 from engine.urns import ApplicationUrn, parse_application
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from engine.models import Listing, Topic
     from engine.ports import Adapter
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PROTOCOL: Final = "application"
 MAX_NAME: Final = 64
 _MAX_SECRET_BYTES: Final = 8192
+_CHUNK: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 # SMN "Creating a Platform Application": what Huawei's own platform gives its developers.
 _HMS_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9]{1,20}", re.ASCII)
@@ -101,7 +103,7 @@ class Applications:
         """Delete with all endpoints; what waits for them is withdrawn. Codes as `get`."""
         application = await self.get(project_id, urn)
         # First, so that whoever dies in between leaves an application to be deleted again.
-        await self._homes.retire(application.id)
+        await self._homes.retire(project_id, application.id)
         if not await self._records.delete(application):
             raise Refused("SMN.0122")
 
@@ -116,6 +118,23 @@ class Applications:
         if home is None:
             raise Refused("SMN.0122")
         return home
+
+    async def named(self, project_id: str, name: str) -> Sequence[Application]:
+        """The applications of this name, one a platform at most."""
+        if _NAME.fullmatch(name) is None:
+            return []
+        urns = (ApplicationUrn(self._region, project_id, one, name) for one in sorted(PLATFORMS))
+        found = await asyncio.gather(*(self.find(urn) for urn in urns))
+        return [one for one in found if one is not None]
+
+    async def all(self, project_id: str) -> Sequence[Application]:
+        """Every application of a project, oldest first, supported or not."""
+        found: list[Application] = []
+        while True:
+            page = await self._records.page(project_id, len(found), _CHUNK)
+            found += page.items
+            if len(found) >= page.total or not page.items:
+                return found
 
     def check_supported(self) -> None:
         """Code SMN.0116 if nothing speaks to mobile platforms."""

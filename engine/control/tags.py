@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engine.control.topics import newest_first
 from engine.errors import Refused
-from engine.models import Listing
+from engine.models import Listing, TopicCard
 from engine.store.tag_records import Added
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from engine.control.applications import Applications
     from engine.control.topics import Topics
-    from engine.models import Topic, TopicCard
+    from engine.models import Topic
     from engine.policy.tag_query import TagQuery
     from engine.store.tag_records import TagRecords
 
 TOPIC: Final = "smn_topic"
-KINDS: Final = (TOPIC, "smn_sms", "smn_application")
-"""Types of resources that tags can be asked for (SMN "Tags"); only topics carry any here."""
+APPLICATION: Final = "smn_application"
+KINDS: Final = (TOPIC, "smn_sms", APPLICATION)
+"""Types of resources that tags can be asked for (SMN "Tags"); of ``smn_sms`` there are none."""
 
 MAX_TAGS: Final = 20
 MAX_KEY: Final = 128
@@ -30,9 +33,13 @@ MAX_VALUE: Final = 256
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
+Seen = Callable[["TopicCard"], bool]
+"""Whether somebody may see a resource."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A topic that a query has found, with its tags."""
+    """A resource that a query has found, with its tags. Only a topic has a URN here."""
 
     urn: str
     card: TopicCard
@@ -45,23 +52,36 @@ class Tags:
     ``kind`` is the type of resource: SMN.0043 unless it is one of `KINDS`.
     """
 
-    def __init__(self, topics: Topics, records: TagRecords) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        applications: Applications,
+        of_topics: TagRecords,
+        of_applications: TagRecords,
+    ) -> None:
         self._topics = topics
-        self._records = records
+        self._applications = applications
+        self._records = {TOPIC: of_topics, APPLICATION: of_applications}
 
     async def resource(self, project_id: str, kind: str, resource: str, *, by_name: bool) -> Topic:
-        """The resource with this id or name; SMN.0006 if there is none."""
+        """The resource with this id or name, an application's home; SMN.0006 if there is none.
+
+        A name that applications of several platforms have is none of theirs.
+        """
+        check_kind(kind)
         found = None
-        if is_topic(kind):
+        if kind == TOPIC:
             find = self._topics.by_name if by_name else self._topics.by_id
             found = await find(project_id, resource)
+        elif kind == APPLICATION:
+            found = await self._application(project_id, resource, by_name=by_name)
         if found is None:
             raise Refused("SMN.0006")
         return found
 
     async def of(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
-        """The tags of topics, in the same order."""
-        return await self._records.read(topics)
+        """The tags of resources of one kind, in the same order."""
+        return await self._of(topics[0]).read(topics) if topics else []
 
     async def add(
         self,
@@ -81,7 +101,7 @@ class Tags:
         given = dict(tags)
         if not given or len(given) != len(tags):
             raise Refused("SMN.0038", "There must be at least one tag, and no key twice.")
-        added = await self._records.change(
+        added = await self._of(topic).change(
             topic, add=given, limit=MAX_TAGS, create=create, update=update
         )
         if added is Added.TOPIC_GONE:
@@ -97,33 +117,33 @@ class Tags:
         """Remove tags; a key that is not there is ignored. Code: SMN.0038 an empty key or none."""
         if not keys or not all(keys):
             raise Refused("SMN.0038", "There must be at least one tag, and no empty key.")
-        await self._records.change(topic, add={}, remove=dict.fromkeys(keys), limit=MAX_TAGS)
+        await self._of(topic).change(topic, add={}, remove=dict.fromkeys(keys), limit=MAX_TAGS)
 
     async def remove_one(self, topic: Topic, key: str) -> None:
         """Remove a tag; SMN.0013 if it is not there."""
         (tags,) = await self.of([topic])
         if key not in tags:
             raise Refused("SMN.0013", "The resource has no tag with this key.")
-        await self._records.change(topic, add={}, remove=[key], limit=MAX_TAGS)
+        await self._of(topic).change(topic, add={}, remove=[key], limit=MAX_TAGS)
 
-    async def by_topic(self, project_id: str) -> dict[str, dict[str, str]]:
-        """The tags of all of a project's topics that have some, by topic id."""
-        return await self._records.of_project(project_id)
+    async def by_id(self, project_id: str, kind: str = TOPIC) -> dict[str, dict[str, str]]:
+        """The tags of all of a project's resources that have some, by their ids."""
+        check_kind(kind)
+        records = self._records.get(kind)
+        return await records.of_project(project_id) if records is not None else {}
 
     async def of_project(
-        self, project_id: str, kind: str, seen: Callable[[TopicCard], bool] | None = None
+        self, project_id: str, kind: str, seen: Seen | None = None
     ) -> dict[str, list[str]]:
-        """All keys in use with all their values, on topics that may be ``seen``."""
+        """All keys in use with all their values, on resources that may be ``seen``."""
         found: dict[str, set[str]] = {}
-        if is_topic(kind):
-            by_topic = await self._records.of_project(project_id)
-            if seen is not None:
-                cards = await self._topics.cards(project_id)
-                shown = {card.id for card in cards if seen(card)}
-                by_topic = {one: tags for one, tags in by_topic.items() if one in shown}
-            for tags in by_topic.values():
-                for key, value in tags.items():
-                    found.setdefault(key, set()).add(value)
+        tagged = await self.by_id(project_id, kind)
+        if seen is not None:
+            shown = {card.id for card in await self._cards(project_id, kind) if seen(card)}
+            tagged = {one: tags for one, tags in tagged.items() if one in shown}
+        for tags in tagged.values():
+            for key, value in tags.items():
+                found.setdefault(key, set()).add(value)
         return {key: sorted(found[key]) for key in sorted(found)}
 
     async def find(
@@ -132,7 +152,7 @@ class Tags:
         kind: str,
         query: TagQuery,
         *,
-        seen: Callable[[TopicCard], bool] | None = None,
+        seen: Seen | None = None,
         offset: int = 0,
         limit: int = 0,
     ) -> Listing[Tagged]:
@@ -140,32 +160,58 @@ class Tags:
 
         Only those that may be ``seen``, if that is told.
         """
-        if not is_topic(kind):
-            return Listing((), 0)
         cards, tags = await asyncio.gather(
-            self._topics.cards(project_id), self._records.of_project(project_id)
+            self._cards(project_id, kind), self.by_id(project_id, kind)
         )
         none: dict[str, str] = {}
+        finds = query.finder()
         found = [
             card
             for card in cards
-            if query.finds(card.name, tags.get(card.id, none)) and (seen is None or seen(card))
+            if finds(card.name, tags.get(card.id, none)) and (seen is None or seen(card))
         ]
         window = newest_first(found)[offset : offset + limit]
+        urn = self._topics.urn
         return Listing(
             tuple(
-                Tagged(str(self._topics.urn(project_id, card.name)), card, tags.get(card.id, none))
+                Tagged(
+                    str(urn(project_id, card.name)) if kind == TOPIC else "",
+                    card,
+                    tags.get(card.id, none),
+                )
                 for card in window
             ),
             len(found),
         )
 
+    def _of(self, topic: Topic) -> TagRecords:
+        is_topic = topic.urn == str(self._topics.urn(topic.project_id, topic.name))
+        return self._records[TOPIC if is_topic else APPLICATION]
 
-def is_topic(kind: str) -> bool:
-    """Whether resources of this type are topics; SMN.0043 if there is no such type."""
+    async def _cards(self, project_id: str, kind: str) -> Sequence[TopicCard]:
+        check_kind(kind)
+        if kind == TOPIC:
+            return await self._topics.cards(project_id)
+        if kind != APPLICATION:
+            return ()
+        return [
+            TopicCard(one.created_ms, one.id, one.parts.name, "", "")
+            for one in await self._applications.all(project_id)
+        ]
+
+    async def _application(self, project_id: str, resource: str, *, by_name: bool) -> Topic | None:
+        known = (
+            await self._applications.named(project_id, resource)
+            if by_name
+            else [one for one in await self._applications.all(project_id) if one.id == resource]
+        )
+        return await self._applications.home(known[0]) if len(known) == 1 else None
+
+
+def check_kind(kind: str) -> None:
+    """SMN.0043 if there is no such type of resource."""
     if kind not in KINDS:
         raise Refused("SMN.0043", f"The type of resource is one of {', '.join(KINDS)}.")
-    return kind == TOPIC
 
 
 def _check(key: str, value: str) -> None:

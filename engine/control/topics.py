@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.errors import Refused, TocsinError
@@ -80,7 +79,9 @@ class Topics:
         if TOPIC_ID.fullmatch(topic_id) is None:
             return None
         topic = await self._records.read(topic_id)
-        return topic if topic is not None and topic.project_id == project_id else None
+        # Homes of direct messages are records of the same form, but no topics.
+        own = topic is not None and topic.urn == str(self.urn(project_id, topic.name))
+        return topic if own else None
 
     async def place(self, project_id: str, urn: str) -> int | None:
         """Where a topic stands in the project's list; None if it is not in it."""
@@ -143,7 +144,7 @@ class Topics:
 
 def newest_first(cards: Iterable[TopicCard]) -> list[TopicCard]:
     """Cards in the order of lists (SMN API, "Order"), ties by id."""
-    return sorted(cards, key=attrgetter("created_ms", "id"), reverse=True)
+    return sorted(cards, reverse=True)
 
 
 def _check_display_name(text: str) -> None:

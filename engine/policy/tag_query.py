@@ -9,8 +9,9 @@ are any. Four lists of conditions and the names combine by AND:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 """Keys with their values; no values stand for any."""
@@ -33,25 +34,63 @@ class TagQuery:
 
     def finds(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether a resource of this name and with these tags is one of them."""
-        if not all(part.lower() in name.lower() for part in self.names):
-            return False
-        if self.untagged:
-            return not tags
-        return (
-            all(_holds(*one, tags) for one in self.tags)
-            and (not self.tags_any or any(_holds(*one, tags) for one in self.tags_any))
-            and (not self.not_tags or not all(_holds(*one, tags) for one in self.not_tags))
-            and not any(_holds(*one, tags) for one in self.not_tags_any)
+        return self.finder()(name, tags)
+
+    def finder(self) -> Callable[[str, Mapping[str, str]], bool]:
+        """The same question for thousands of resources, prepared once."""
+        parts = tuple(part.lower() for part in self.names)
+        every, some, not_every, none = (
+            tuple(_Wanted.of(*one) for one in conditions)
+            for conditions in (self.tags, self.tags_any, self.not_tags, self.not_tags_any)
         )
+        untagged = self.untagged
+
+        def finds(name: str, tags: Mapping[str, str]) -> bool:
+            if parts:
+                lowered = name.lower()
+                for part in parts:
+                    if part not in lowered:
+                        return False
+            if untagged:
+                return not tags
+            return (
+                _count(every, tags) == len(every)
+                and not (some and not _count(some, tags))
+                and not (not_every and _count(not_every, tags) == len(not_every))
+                and not (none and _count(none, tags))
+            )
+
+        return finds
 
 
-def _holds(key: str, values: tuple[str, ...], tags: Mapping[str, str]) -> bool:
-    value = tags.get(key)
-    if value is None:
-        return False
-    return not values or any(_is_like(wanted, value) for wanted in values)
+class _Wanted(NamedTuple):
+    """A condition: the whole values that do, parts of values that do, or any value at all."""
+
+    key: str
+    whole: frozenset[str]
+    parts: tuple[str, ...]
+    anything: bool
+
+    @classmethod
+    def of(cls, key: str, values: tuple[str, ...]) -> _Wanted:
+        """A ``*`` before a value makes it a part to look for."""
+        whole = frozenset(value for value in values if not value.startswith("*"))
+        parts = tuple(value[1:] for value in values if value.startswith("*"))
+        return cls(key, whole, parts, not values)
 
 
-def _is_like(wanted: str, value: str) -> bool:
-    """A ``*`` before it makes it a part to look for."""
-    return wanted[1:] in value if wanted.startswith("*") else wanted == value
+def _count(wanted: tuple[_Wanted, ...], tags: Mapping[str, str]) -> int:
+    """How many of the conditions hold."""
+    count = 0
+    for key, whole, parts, anything in wanted:
+        value = tags.get(key)
+        if value is None:
+            continue
+        if anything or value in whole:
+            count += 1
+            continue
+        for part in parts:
+            if part in value:
+                count += 1
+                break
+    return count

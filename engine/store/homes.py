@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.models import Topic
 from engine.store.scripts import script
+from engine.store.tag_records import APPLICATIONS
 
 if TYPE_CHECKING:
     from engine.store.connection import Store
@@ -44,9 +45,9 @@ class Homes:
             return None
         return Topic(home_id, urn, name, project_id, "", "0", created_ms, created_ms)
 
-    async def retire(self, home_id: str) -> None:
+    async def retire(self, project_id: str, home_id: str) -> None:
         """Withdraw what is under way; the purge of topics removes what is left."""
-        shard = self._keys.shard_of_topic(home_id)
-        await self._store.run(
-            _RETIRE, (self._keys.topic(home_id), self._keys.purge(shard)), (home_id,)
-        )
+        keys = self._keys
+        shard = keys.shard_of_topic(home_id)
+        tags = keys.tags(shard, APPLICATIONS, project_id)
+        await self._store.run(_RETIRE, (keys.topic(home_id), keys.purge(shard), tags), (home_id,))

@@ -7,8 +7,8 @@ a token or a lane entry does too.
 
     {n}:names               hash    project:name → topic id
     {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
-    {n}:cards:R             hash    what lists search of a project's topics: id → JSON
-    {n}:tags:R              hash    their tags: topic id → JSON; only of those that have some
+    {n}:cards:R             hash    what lists search of a project's topics: id → JSON; ``v``
+    {n}:tags:K:R            hash    tags of its resources of a kind: id → JSON, if any; ``v``
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
     {n}:order:T             zset    subscription ids in order of creation
@@ -248,9 +248,9 @@ class Keys:
         """What lists search of a project's topics."""
         return f"{self._tags[shard]}cards:{project_id}"
 
-    def tags(self, shard: int, project_id: str) -> str:
-        """Tags of a project's topics."""
-        return f"{self._tags[shard]}tags:{project_id}"
+    def tags(self, shard: int, kind: str, project_id: str) -> str:
+        """Tags of a project's resources of one kind."""
+        return f"{self._tags[shard]}tags:{kind}:{project_id}"
 
     # Per topic
 

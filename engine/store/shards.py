@@ -1,4 +1,4 @@
-"""Questions about many topics, or to all shards, at once.
+"""Questions about many topics at once.
 
 One command a shard, all of them at the same time: one round trip whatever the number of topics.
 """
@@ -6,18 +6,15 @@ One command a shard, all of them at the same time: one round trip whatever the n
 from __future__ import annotations
 
 import asyncio
-import json
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from engine.store.connection import Store
     from engine.store.keys import Keys
-    from engine.store.link import Command
 
 _READ = script(__file__, "topics_read")
 
@@ -54,20 +51,3 @@ async def ask_topics(
         for position, value in zip(positions, values, strict=True):
             found[position] = value
     return found
-
-
-async def ask_shards(store: Store, keys: Keys, command: Callable[[int], Command]) -> list[Any]:
-    """Each shard's reply to its command, a read."""
-    return await asyncio.gather(
-        *(store.call(*command(shard), repeatable=True) for shard in range(keys.shards))
-    )
-
-
-def texts_of(hashes: Iterable[Sequence[bytes]]) -> Iterator[tuple[str, Any]]:
-    """Fields and values of hashes whose values are JSON.
-
-    All are parsed as one document: one by one, a project's thousands take several times as long.
-    """
-    flat = list(chain.from_iterable(hashes))
-    values = json.loads(b"[%b]" % b",".join(flat[1::2]))
-    return zip((field.decode() for field in flat[::2]), values, strict=True)

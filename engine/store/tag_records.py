@@ -1,16 +1,18 @@
-"""Tags of topics: in the topic's shard one hash for all topics of a project.
+"""Tags of topics and applications: in the resource's shard one hash for all of its project.
 
-So one question a shard tells all tags of a project, and a topic's tags are one field.
+So one question a shard tells all tags of a project, and a resource's tags are one field. An
+application is known by its home, which is a record in the form of a topic's.
 """
 
 from __future__ import annotations
 
 import json
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from engine.store.lines import Lines
 from engine.store.scripts import script
-from engine.store.shards import ask_shards, ask_topics, texts_of
+from engine.store.shards import ask_topics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from engine.store.connection import Store
     from engine.store.keys import Keys
 
+TOPICS: Final = "topic"
+APPLICATIONS: Final = "application"
 _TAGS = script(__file__, "topic_tags")
 
 
@@ -33,32 +37,35 @@ class Added(IntEnum):
 
 
 class TagRecords:
-    """Reads and writes tags; knows nothing of the contract's rules."""
+    """Reads and writes tags of one kind of resources; knows nothing of the contract's rules."""
 
-    def __init__(self, store: Store, keys: Keys) -> None:
+    def __init__(self, store: Store, keys: Keys, kind: str) -> None:
         self._store = store
         self._keys = keys
+        self._kind = kind
+        self._lines = Lines(
+            store,
+            keys,
+            lambda shard, project_id: keys.tags(shard, kind, project_id),
+            _tags,
+        )
 
     async def read(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
-        """The tags of each of a project's topics, in the same order of topics and by key."""
+        """The tags of each of a project's resources, in the same order and by key."""
         (project_id,) = {topic.project_id for topic in topics} or {""}
 
         def read(shard: int, ids: Sequence[str]) -> Awaitable[Any]:
             return self._store.call(
-                "HMGET", self._keys.tags(shard, project_id), *ids, repeatable=True
+                "HMGET", self._keys.tags(shard, self._kind, project_id), *ids, repeatable=True
             )
 
         found = await ask_topics(self._keys, [topic.id for topic in topics], read)
         return [json.loads(text) if text else {} for text in found]
 
     async def of_project(self, project_id: str) -> dict[str, dict[str, str]]:
-        """The tags of all topics of a project that have some, by topic id."""
-        replies = await ask_shards(
-            self._store,
-            self._keys,
-            lambda shard: ("HGETALL", self._keys.tags(shard, project_id)),
-        )
-        return dict(texts_of(replies))
+        """The tags of all of a project's resources that have some, by id."""
+        parts = await self._lines.of(project_id)
+        return {one: tags for part in parts for one, tags in part.items()}
 
     async def change(
         self,
@@ -77,7 +84,11 @@ class TagRecords:
         taken = tuple(remove)
         given = [part for pair in add.items() for part in pair]
         shard = self._keys.shard_of_topic(topic.id)
-        names = (self._keys.topic(topic.id), self._keys.tags(shard, topic.project_id))
+        names = (self._keys.topic(topic.id), self._keys.tags(shard, self._kind, topic.project_id))
         may = "".join(("c" if create else "", "u" if update else ""))
         arguments = (topic.id, str(limit), may, str(len(taken)), *taken, *given)
         return Added(await self._store.run(_TAGS, names, arguments))
+
+
+def _tags(_: str, tags: dict[str, str]) -> dict[str, str]:
+    return tags

@@ -17,4 +17,5 @@ if #ARGV > 8 then redis.call('HSET', KEYS[2], unpack(ARGV, 9)) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '+:' .. ARGV[5] .. ':' .. now)
 redis.call('HSET', KEYS[4], ARGV[2], cjson.encode({now, ARGV[4], ARGV[6], ARGV[7]}))
+redis.call('HINCRBY', KEYS[4], 'v', 1)
 return {ARGV[2], 1, now}

@@ -7,8 +7,9 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return redis.call('SISMEMBER', KEYS[4], ARGV[2])
 end
 redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[2])
-redis.call('HDEL', KEYS[6], ARGV[2])
+for i = 5, 6 do
+  if redis.call('HDEL', KEYS[i], ARGV[2]) == 1 then redis.call('HINCRBY', KEYS[i], 'v', 1) end
+end
 redis.call('HSET', KEYS[2], 'gone', 1)
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '-:' .. ARGV[3])
 redis.call('SADD', KEYS[4], ARGV[2])

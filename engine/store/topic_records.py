@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.models import KmsBinding, Listing, SubscriptionUser, Topic, TopicCard
+from engine.store.lines import Lines
 from engine.store.scripts import script
-from engine.store.shards import ask_shards, read_records, texts_of
+from engine.store.shards import read_records
+from engine.store.tag_records import TOPICS
 from engine.urns import TopicUrn
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class TopicRecords:
         self._store = store
         self._keys = keys
         self._pending = pending
+        self._cards = Lines(store, keys, keys.cards, _card)
 
     async def find(self, urn: TopicUrn) -> str | None:
         """The id of the topic with this URN."""
@@ -138,7 +141,7 @@ class TopicRecords:
                 keys.pending(shard),
                 keys.purge(shard),
                 keys.cards(shard, urn.project_id),
-                keys.tags(shard, urn.project_id),
+                keys.tags(shard, TOPICS, urn.project_id),
             ),
             (f"{urn.project_id}:{urn.name}", topic_id, urn.project_id),
         )
@@ -162,12 +165,8 @@ class TopicRecords:
 
     async def cards(self, project_id: str) -> list[TopicCard]:
         """What lists search of all of a project's topics, in no order."""
-        replies = await ask_shards(
-            self._store,
-            self._keys,
-            lambda shard: ("HGETALL", self._keys.cards(shard, project_id)),
-        )
-        return [TopicCard(topic_id, *fields) for topic_id, fields in texts_of(replies)]
+        parts = await self._cards.of(project_id)
+        return [card for part in parts for card in part.values()]
 
     async def ids(
         self, project_id: str, first: int, count: int, *, newest_first: bool
@@ -203,6 +202,11 @@ class TopicRecords:
         shard = keys.shard_of_topic(topic.id)
         names = (keys.topic(topic.id), keys.cards(shard, topic.project_id))
         return bool(await self._store.run(_UPDATE, names, (topic.id, *fields)))
+
+
+def _card(topic_id: str, fields: Sequence[Any]) -> TopicCard:
+    created_ms, *texts = fields
+    return TopicCard(created_ms, topic_id, *texts)
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:

@@ -24,12 +24,15 @@ local names = {}
 for name in pairs(tags) do names[#names + 1] = name end
 if #names > tonumber(ARGV[2]) then return 2 end
 if #names == 0 then
-  redis.call('HDEL', KEYS[2], ARGV[1])
+  if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then redis.call('HINCRBY', KEYS[2], 'v', 1) end
   return 1
 end
 table.sort(names)
 for i, name in ipairs(names) do
   names[i] = cjson.encode(name) .. ':' .. cjson.encode(tags[name])
 end
-redis.call('HSET', KEYS[2], ARGV[1], '{' .. table.concat(names, ',') .. '}')
+local text = '{' .. table.concat(names, ',') .. '}'
+if text == kept then return 1 end
+redis.call('HSET', KEYS[2], ARGV[1], text)
+redis.call('HINCRBY', KEYS[2], 'v', 1)
 return 1

@@ -9,6 +9,9 @@ local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'updated', time[1] * 1000 + math.floor(time[2] / 1000),
   unpack(ARGV, 2))
 local display = redis.call('HGET', KEYS[1], 'display')
-redis.call('HSET', KEYS[2], ARGV[1],
-  cjson.encode({tonumber(record[3]), record[2], display, record[4]}))
+local card = cjson.encode({tonumber(record[3]), record[2], display, record[4]})
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= card then
+  redis.call('HSET', KEYS[2], ARGV[1], card)
+  redis.call('HINCRBY', KEYS[2], 'v', 1)
+end
 return 1

@@ -207,7 +207,7 @@ async def test_a_retired_home_withdraws(engine: Engine, home: Topic, receiver: R
     message_id = await _send(engine, own, receiver.behave("one", 500))
     async with working(engine):
         await eventually(lambda: receiver.names(message_id), "the first try")
-        await engine.homes.retire(own.id)
+        await engine.homes.retire(own.project_id, own.id)
         assert await engine.homes.open("p", own.urn, "direct", home_id=own.id) is None
         with pytest.raises(Refused, match=r"SMN\.0006"):
             await _send(engine, own, receiver.url("two"))
@@ -225,10 +225,10 @@ async def test_opening_and_retiring_run_twice(engine: Engine) -> None:
     assert await engine.homes.open("p", URN, "direct") == first
     assert await snapshot(engine.store) == before
     assert first is not None
-    await engine.homes.retire(first.id)
+    await engine.homes.retire(first.project_id, first.id)
     before = await snapshot(engine.store)
-    await engine.homes.retire(first.id)
-    await engine.homes.retire("0" * 32)
+    await engine.homes.retire(first.project_id, first.id)
+    await engine.homes.retire(first.project_id, "0" * 32)
     assert await snapshot(engine.store) == before
 
 

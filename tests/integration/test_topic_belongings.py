@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.app import Engine
 from engine.models import Topic
 from engine.store.connection import Store
-from engine.store.tag_records import Added, TagRecords
+from engine.store.tag_records import TOPICS, Added, TagRecords
 from tests.engines import eventually, keys_about, open_engine, snapshot, working
 from tests.receiver import Receiver
 
@@ -233,20 +233,27 @@ async def test_a_deleted_topic_leaves_no_line_in_its_project(engine: Engine) -> 
 
 async def project_lines(engine: Engine, topic: Topic) -> tuple[set[str], set[str]]:
     """Topics with a card, and with tags, in a topic's project."""
-    keys, found = engine.keys, []
-    for name in (keys.cards, keys.tags):
-        lines: set[str] = set()
-        for shard in range(keys.shards):
-            known = await engine.store.call("HKEYS", name(shard, topic.project_id))
-            lines |= {one.decode() for one in known}
-        found.append(lines)
-    return found[0], found[1]
+    keys = engine.keys
+    names = (
+        keys.cards,
+        lambda shard, project: keys.tags(shard, TOPICS, project),
+    )
+    cards, tagged = [
+        {
+            line.decode()
+            for shard in range(keys.shards)
+            for line in await engine.store.call("HKEYS", name(shard, topic.project_id))
+            if line != b"v"
+        }
+        for name in names
+    ]
+    return cards, tagged
 
 
 @pytest.fixture
 async def tagging(engine: Engine) -> tuple[TagRecords, Topic]:
     """Tags, and a topic to have some."""
-    return TagRecords(engine.store, engine.keys), await engine.create_topic("tagged")
+    return TagRecords(engine.store, engine.keys, TOPICS), await engine.create_topic("tagged")
 
 
 TAG_KEYS = st.sampled_from(["a", "B", "1", "ü", '"', "/", "\\u0041"])

@@ -408,3 +408,80 @@ async def test_bad_texts_change_nothing(world: World) -> None:
         await world.refuses("POST", "sms", good | {"message": message}, 403, "SMN.0009")
     del world.engine.adapters["sms"]
     await world.refuses("POST", "sms", good, 400, "SMN.0011")
+
+
+# Tags
+
+
+async def tagged(world: World, method: str, tail: str, body: Any = None, **headers: str) -> Answer:
+    """A call on tags of applications."""
+    target = f"/v2/{world.project}/smn_application/{tail}"
+    return await world.client.call(method, target, body, headers=headers)
+
+
+async def ids(world: World) -> dict[str, str]:
+    """The applications' ids by platform."""
+    listed = (await world.call("GET", "applications")).json["applications"]
+    return {one["platform"]: one["application_id"] for one in listed}
+
+
+async def test_applications_have_tags(world: World) -> None:
+    """By id, and by a name that no other platform's application has; they are found by them."""
+    await world.create(HMS)
+    await world.create(APNS)
+    await world.create(HMS | {"name": "alone"})
+    known = (await world.call("GET", "applications?name=alone")).json["applications"]
+    alone, shop = known[0]["application_id"], (await ids(world))["APNS"]
+    by_name = {"X-SMN-RESOURCEID-TYPE": "name"}
+    body = {"tag": {"key": "env", "value": "prod"}}
+    assert (await tagged(world, "POST", f"{shop}/tags", body)).status == 204
+    assert (await tagged(world, "POST", "alone/tags", body, **by_name)).status == 204
+    assert (await tagged(world, "POST", "shop/tags", body, **by_name)).status == 404
+    change = {"action": "create", "tags": [{"key": "team", "value": "blue"}]}
+    assert (await tagged(world, "POST", f"{alone}/tags/action", change)).status == 204
+    listed = (await tagged(world, "GET", "tags")).json["tags"]
+    assert listed == [
+        {"key": "env", "values": ["prod"]},
+        {"key": "team", "values": ["blue"]},
+    ]
+    query = {"action": "filter", "tags": [{"key": "team", "values": []}]}
+    found = (await tagged(world, "POST", "resource_instances/action", query)).json
+    assert found == {
+        "resources": [
+            {
+                "resource_id": alone,
+                "resource_name": "alone",
+                "resource_detail": None,
+                "tags": [{"key": "env", "value": "prod"}, {"key": "team", "value": "blue"}],
+            }
+        ],
+        "total_count": 1,
+    }
+    without = {"action": "count", "without_any_tag": True}
+    answer = await tagged(world, "POST", "resource_instances/action", without)
+    assert answer.json == {"total_count": 1}
+    assert (await tagged(world, "DELETE", f"{alone}/tags/team")).status == 204
+    left = (await tagged(world, "GET", "alone/tags", **by_name)).json["tags"]
+    assert left == [{"key": "env", "value": "prod"}]
+
+
+async def test_an_applications_tags_go_with_it(world: World) -> None:
+    """Also from the project's list, and the next application of the name has none."""
+    urn = await world.create(HMS)
+    body = {"tag": {"key": "env", "value": "prod"}}
+    old = (await ids(world))["HMS"]
+    assert (await tagged(world, "POST", f"{old}/tags", body)).status == 204
+    assert (await world.call("DELETE", f"applications/{urn}")).status == 200
+    assert (await tagged(world, "GET", "tags")).json == {"tags": []}
+    assert (await tagged(world, "GET", f"{old}/tags")).status == 404
+    await world.create(HMS)
+    assert (await tagged(world, "GET", f"{(await ids(world))['HMS']}/tags")).json == {"tags": []}
+
+
+async def test_an_application_is_no_topic(world: World) -> None:
+    """Its id finds none, neither in lists nor among resources with tags."""
+    await world.create(HMS)
+    home = (await ids(world))["HMS"]
+    assert (await world.call("GET", f"topics?topic_id={home}")).json["topic_count"] == 0
+    path = f"/v2/{world.project}/smn_topic/{home}/tags"
+    assert (await world.client.call("GET", path)).status == 404

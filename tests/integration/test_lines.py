@@ -1,0 +1,68 @@
+"""What lists search is kept parsed, and is never older than the question."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+from engine.app import Engine
+from engine.store.lines import Lines
+
+PROJECT = "0123456789abcdef" * 2
+
+
+def lines_of(engine: Engine) -> Lines[Any]:
+    """Cards as another process has them, which has seen nothing yet."""
+    return Lines(engine.store, engine.keys, engine.keys.cards, lambda name, value: (name, value))
+
+
+async def names(lines: Lines[Any], project: str = PROJECT) -> set[str]:
+    """The names that are found."""
+    return {value[1] for part in await lines.of(project) for _, value in part.values()}
+
+
+async def test_whoever_asks_sees_every_change(engine: Engine) -> None:
+    """Whichever process makes it: a new topic, its new names and tags, its end."""
+    lines = lines_of(engine)
+    assert await names(lines) == set()
+    topic, _ = await engine.topics.create(PROJECT, "one")
+    assert await names(lines) == {"one"}
+    await engine.topics.create(PROJECT, "two")
+    await engine.topics.delete(topic.urn)
+    assert await names(lines) == {"two"}
+    assert await names(lines, "f" * 32) == set()
+
+
+async def test_only_what_has_changed_is_read(engine: Engine) -> None:
+    """A shard whose count is known answers with nothing; of the others each is parsed once."""
+    for number in range(40):
+        await engine.topics.create(PROJECT, f"t-{number}")
+    lines = lines_of(engine)
+    before = await lines.of(PROJECT)
+    parsed: list[int] = []
+    parse = Lines._parsed
+
+    def counted(self: Lines[Any], flat: Any) -> Any:
+        parsed.append(len(flat))
+        return parse(self, flat)
+
+    with patch.object(Lines, "_parsed", counted):
+        again = await lines.of(PROJECT)
+        assert parsed == []
+        assert all(one is two for one, two in zip(before, again, strict=True))
+        topic, _ = await engine.topics.create(PROJECT, "t-40")
+        await lines.of(PROJECT)
+    shard = engine.keys.shard_of_topic(topic.id)
+    flat = await engine.store.call("HLEN", engine.keys.cards(shard, PROJECT))
+    assert parsed == [2 * flat]
+
+
+async def test_few_projects_are_kept(engine: Engine) -> None:
+    """Those that were asked for last; any other is read again."""
+    await engine.topics.create(PROJECT, "one")
+    lines = lines_of(engine)
+    with patch("engine.store.lines._PROJECTS", 2):
+        for project in (PROJECT, "a" * 32, "b" * 32, "c" * 32):
+            await lines.of(project)
+        assert len(lines._known) == 2 * engine.keys.shards
+        assert await names(lines) == {"one"}
