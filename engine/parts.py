@@ -102,7 +102,7 @@ class Parts:
             DirectoryRecords(store, keys, settings), vault, dataset.region, self.accounts.plant
         )
         self.directory = Directory(live, self.accounts)
-        self.outbox = StoreOutbox(store, keys, settings.outbox_entries)
+        self.outbox = StoreOutbox(store, keys, settings.outbox_entries, keyring)
         self.events = Events(store, keys)
         self.audit = Audit(AuditLog(store, keys, settings, self.clock), self.clock)
         self.counts = Counters(store, keys)

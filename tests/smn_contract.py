@@ -143,7 +143,9 @@ class Schema:
                 found = Schema(self.document, content["properties"][head])
                 found = found.at(rest) if rest else found
             elif isinstance(content.get("additionalProperties"), dict):
-                found = Schema(self.document, content["additionalProperties"]).at(name)
+                # Where keys are no part of the contract, each stands for a value or is passed over.
+                values = Schema(self.document, content["additionalProperties"])
+                found = values.at(name) or (values.at(rest) if rest else values)
             else:
                 found = None
             if found is not None:

@@ -30,6 +30,7 @@ _IMPORTED: Final = 100
 _NAMES: Final = {"ding_talk_bot": "dingTalkBot"}
 """Where a member's name is not the protocol's."""
 _SHOWN: Final = ("verification_code_enabled", "keyword", "client_id", "robot_code")
+_MASK: Final = "***"
 
 
 class Endpoint(Body):
@@ -109,11 +110,13 @@ class UserMade(Requested):
 
 
 class EndpointShown(Shown):
-    """An endpoint without its secrets; a robot's URL is masked."""
+    """An endpoint; what robots and headers let somebody in by is masked, other secrets left out."""
 
     endpoint: str
+    header: dict[str, str] | None = None
     verification_code_enabled: bool | None = None
     keyword: str | None = None
+    sign_secret: str | None = None
     client_id: str | None = None
     robot_code: str | None = None
 
@@ -245,11 +248,16 @@ def _item(user: User) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Subscription) -> dict[str, Any]:
-    kept = {name: endpoint.extension[name] for name in _SHOWN if name in endpoint.extension}
+    extension = endpoint.extension
+    kept = {name: extension[name] for name in _SHOWN if name in extension}
+    if "sign_secret" in extension:
+        kept["sign_secret"] = _MASK
+    if "header" in extension:
+        kept["header"] = dict.fromkeys(cast("dict[str, str]", extension["header"]), _MASK)
     text = endpoint.endpoint
     if TABLE[endpoint.protocol].secret and "://" in text:
         parts = urlsplit(text)
-        text = f"{parts.scheme}://{parts.netloc}/***"
+        text = f"{parts.scheme}://{parts.netloc}/{_MASK}"
     return {"endpoint": text, **kept}
 
 

@@ -18,7 +18,9 @@ from engine.pipeline.places import Places
 from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
+from engine.store import messages
 from engine.store.ledger import Waiting
+from engine.store.outbox import concealing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -274,11 +276,19 @@ class Dispatcher:
             self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
         return True
 
+    async def _attempt(self, batch: Batch, prepared: Any) -> Outcome:  # noqa: ANN401 - its own
+        if batch.conceal is None:
+            return await batch.adapter.send(batch.content, prepared)
+        reference = batch.reference
+        context = messages.context(reference.topic_id, reference.message_id)
+        with concealing(batch.conceal, context):
+            return await batch.adapter.send(batch.content, prepared)
+
     async def _send(self, delivery: Delivery) -> None:
         batch, entry = delivery.batch, delivery.entry
         outcome: Outcome
         try:
-            outcome = await batch.adapter.send(batch.content, entry.prepared)
+            outcome = await self._attempt(batch, entry.prepared)
         except Exception:
             log.exception(
                 "adapter.failed",

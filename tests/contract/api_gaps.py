@@ -8,14 +8,7 @@ from typing import Final
 NOT_SERVED: Final[set[str]] = set()
 """Operations without a row in the route table."""
 
-NOT_DECLARED: Final[dict[str, set[str]]] = {
-    "ListSubscriptionUser": {
-        "answer.subscription_users.dingding.sign_secret",
-        "answer.subscription_users.feishu.sign_secret",
-        "answer.subscription_users.http.header",
-        "answer.subscription_users.https.header",
-    },
-}
+NOT_DECLARED: Final[dict[str, set[str]]] = {}
 """Fields of requests and answers that no model shows, by operation."""
 
 NOT_ANSWERED: Final[dict[str, set[str]]] = {
@@ -24,12 +17,6 @@ NOT_ANSWERED: Final[dict[str, set[str]]] = {
     },
     "ListApplications": {
         "applications.apple_certificate_expiration_date",
-    },
-    "ListSubscriptionUser": {
-        "subscription_users.dingding.sign_secret",
-        "subscription_users.feishu.sign_secret",
-        "subscription_users.http.header",
-        "subscription_users.https.header",
     },
 }
 """Fields of answers that no request of the table brings about, by operation."""

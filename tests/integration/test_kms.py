@@ -63,6 +63,40 @@ async def world(redis_url: str, tmp_path: Path, receiver: Receiver) -> AsyncIter
         yield World(engine, receiver, ring, key, topic)
 
 
+async def test_the_outbox_holds_no_text_of_a_bound_topic(world: World) -> None:
+    """Whoever has the key reads it there; others, and all once it is destroyed, do not."""
+    engine = world.engine
+    await engine.subscribe(world.topic.urn, "sms", "+8613600000000", confirmed=True)
+    await engine.subscribe(world.topic.urn, "sms", "+8613600000001")
+    await world.publish()
+    await world.deliver()
+    assert SECRET not in await world.stored()
+    assert "token" not in repr(await engine.store.call("XRANGE", engine.keys.outbox(), "-", "+"))
+    invitation, sent = sorted(await engine.outbox.last(count=9), key=lambda one: -len(str(one)))
+    assert sent.fields["text"] == SECRET
+    assert "token=" in invitation.fields["text"]
+    assert await engine.outbox.read() == await engine.outbox.last(count=9)
+    world.ring.schedule_deletion(world.key.id, 0)
+    await engine.keyring.fresh(at_once=True)
+    assert SECRET not in repr(await engine.outbox.last(count=9))
+    assert [one.endpoint for one in await engine.outbox.last(count=9)] == [
+        one.endpoint for one in await engine.outbox.read()
+    ]
+
+
+async def test_a_topic_without_a_key_shows_its_text_in_the_outbox(world: World) -> None:
+    """Also where topics with a key are delivered by the same worker."""
+    engine = world.engine
+    plain = await engine.create_topic("plain")
+    for topic in (plain, world.topic):
+        await engine.subscribe(topic.urn, "sms", "+8613600000000", confirmed=True)
+        await engine.publish(topic.urn, f"{topic.name}-{SECRET}")
+    await world.deliver()
+    stored = await world.stored()
+    assert f"plain-{SECRET}" in stored
+    assert f"bound-{SECRET}" not in stored
+
+
 async def test_redis_holds_no_content_of_a_bound_topic(world: World) -> None:
     """Neither waiting, nor in log and dead letters, where an endpoint repeats what it got."""
     world.receiver.behave("one", Answer(400, body=f"cannot take {SECRET}".encode()))

@@ -2,22 +2,30 @@
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from engine.keyring import Keyring
 from engine.settings import Settings
 from engine.store import outbox as outbox_module
 from engine.store.connection import Store
 from engine.store.keys import Keys
 from engine.store.outbox import OutboxEntry, StoreOutbox
+from engine.vault import Vault
 
 LIMIT = 50
 
 
 @pytest.fixture
-def outbox(store: Store, settings: Settings) -> StoreOutbox:
+def outbox(store: Store, settings: Settings, tmp_path: Path) -> StoreOutbox:
     """An empty outbox with room for fifty."""
-    return StoreOutbox(store, Keys(settings.key_prefix, settings.shards), LIMIT)
+    return StoreOutbox(
+        store,
+        Keys(settings.key_prefix, settings.shards),
+        LIMIT,
+        Keyring.open(tmp_path, Vault(bytes(32))),
+    )
 
 
 def numbers(entries: list[OutboxEntry]) -> list[int]:

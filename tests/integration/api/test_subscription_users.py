@@ -57,7 +57,7 @@ async def _open(world: World, link: str) -> int:
 
 
 async def test_a_user_is_shown_without_its_secrets(world: World) -> None:
-    """A robot's URL is masked; keys and header values are not there, and nowhere readable."""
+    """What a robot or a header is let in by is masked, keys are not there; none is readable."""
     user = await _create(
         world,
         "运维 1",
@@ -83,8 +83,12 @@ async def test_a_user_is_shown_without_its_secrets(world: World) -> None:
         "status": "UNCONFIRMED",
         "group": ["night", "白班"],
         "sms": {"endpoint": "13600000000", "verification_code_enabled": True},
-        "http": {"endpoint": "http://127.0.0.1:9/x"},
-        "dingding": {"endpoint": "https://oapi.dingtalk.com/***", "keyword": "alarm"},
+        "http": {"endpoint": "http://127.0.0.1:9/x", "header": {"X-Token": "***"}},
+        "dingding": {
+            "endpoint": "https://oapi.dingtalk.com/***",
+            "keyword": "alarm",
+            "sign_secret": "***",
+        },
         "welink": {"endpoint": "123456", "client_id": "id"},
         "ding_talk_bot": {"endpoint": "user", "robot_code": "key"},
     }
