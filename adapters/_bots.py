@@ -35,7 +35,7 @@ from engine.models import (
 from engine.ports import AddressRefused, Answer, TransportError
 
 if TYPE_CHECKING:
-    from engine.ports import Ports
+    from engine.ports import Gateway, Ports
 
 JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json; charset=utf-8"}
 PAUSE_S: Final = 60
@@ -316,20 +316,20 @@ class Codes:
 
     member: tuple[str, ...]
     text: tuple[str, ...]
-    wait: Mapping[object, int] = field(default_factory=dict)
-    often: frozenset[object] = frozenset()
-    again: frozenset[object] = frozenset()
-    meanings: Mapping[object, str] = field(default_factory=dict)
+    wait: Mapping[int | str, int] = field(default_factory=dict)
+    often: frozenset[int | str] = frozenset()
+    again: frozenset[int | str] = frozenset()
+    meanings: Mapping[int | str, str] = field(default_factory=dict)
 
     def judge(self, answer: Answer, now_ms: int, secrets: Iterable[str] = ()) -> Outcome:
         """The outcome that an answer means; it names no secret, whatever the answer repeats."""
         found = read(answer.body)
-        code = _first(found, self.member)
-        if code in {0, "0"} and answer.status < 300:
+        code = code_of(found, *self.member)
+        if code == 0 and answer.status < 300:
             return Delivered(answer.status)
-        if code in {None, 0, "0"}:
+        if code is None or code == 0:
             return by_status(answer, now_ms)
-        text = shown(_first(found, self.text), secrets)
+        text = shown(next((found[name] for name in self.text if name in found), ""), secrets)
         reason = f"{self.member[0]} {shown(code, secrets)}"
         if code in self.meanings:
             reason = f"{reason}: {self.meanings[code]}"
@@ -373,12 +373,12 @@ def shown(text: object, secrets: Iterable[str] = ()) -> str:
     return " ".join(printable.split())[:_SNIPPET]
 
 
-def _first(found: Mapping[str, Any], names: Iterable[str]) -> str | int | None:
-    """The first member that is there, as something that can be looked up."""
-    value = next((found[name] for name in names if name in found), None)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return value
+def code_of(found: Mapping[str, Any], *members: str) -> int | str | None:
+    """The first of the members that is there; a number if it is one or is written as one."""
+    code = next((found[name] for name in members if name in found), None)
+    if isinstance(code, str):
+        return int(code) if re.fullmatch("-?[0-9]{1,9}", code) else code
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 async def in_order(calls: Iterable[Callable[[], Awaitable[Outcome]]]) -> Outcome:
@@ -508,6 +508,18 @@ class WebhookBot:
                 if found is not None:
                     return found["token"]
         return None
+
+
+async def ask(
+    gateway: Gateway, url: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Answer | Outcome:
+    """POST to a platform's API; what the lack of an answer means for a message."""
+    try:
+        return await gateway.request("POST", url, {**JSON_HEADERS, **(headers or {})}, wire(body))
+    except AddressRefused as error:
+        return Rejected(str(error))
+    except TransportError as error:
+        return Retry(str(error))
 
 
 def room_for(limit: int, empty: Mapping[str, Any], *extra: int) -> int:

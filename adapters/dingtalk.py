@@ -1,8 +1,10 @@
-"""DingTalk: group bots (``dingding``) and the robots of applications.
+"""DingTalk: group bots (``dingding``) and the robots of applications (``dingTalkBot``).
 
 A group's bot has a webhook and, for its protection, a keyword or a signature; rules and codes
-are those of DingTalk's guide to custom robots. A ``dingding`` endpoint may also be the
-openConversationId of a group that an application's robot is in.
+are those of DingTalk's guide to custom robots. An application's robot speaks to a member of its
+organisation, or to a group that it is in: a ``dingding`` endpoint may also be that group's
+openConversationId. It needs an access token; rules and codes are those of "Send one-on-one chat
+messages in batches", "The robot sends a group message" and "How to handle throttling".
 """
 
 from __future__ import annotations
@@ -11,22 +13,45 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from pydantic import Field, field_validator
+
 from adapters._bots import (
     PAUSE_S,
+    BotSettings,
     Codes,
     Post,
+    Target,
     WebhookBot,
     WebhookSettings,
+    ask,
+    base_url,
+    code_of,
+    compose,
     fit,
+    in_order,
     json_bytes,
+    read,
     room_for,
+    wire,
 )
-from engine.models import Rate
+from adapters._tokens import App, Token, Tokens, token_of
+from engine.errors import Refused
+from engine.models import (
+    Delivered,
+    Limits,
+    Message,
+    Outcome,
+    Rate,
+    Rejected,
+    Subscription,
+    Throttled,
+)
+from engine.ports import Answer
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -39,7 +64,27 @@ _MENTIONS: Final = 100
 """Members mentioned by a message; the platform names no limit."""
 
 
-class DingTalkSettings(WebhookSettings):
+_PARAM_BYTES: Final = 15_000
+"""Of ``msgParam``; the guide says so of messages to groups, and nothing of those to members."""
+_QPS_S: Final = 2
+"""After more than 20 requests of an application in a second; the guide advises one second."""
+
+
+class RobotSettings(BotSettings):
+    """Where applications' robots are."""
+
+    api_url: str = Field(
+        "https://api.dingtalk.com",
+        description="DingTalk's API for the robots of applications; `https`, or a loopback address",
+    )
+
+    @field_validator("api_url")
+    @classmethod
+    def _safe_url(cls, value: str) -> str:
+        return base_url(value)
+
+
+class DingTalkSettings(WebhookSettings, RobotSettings):
     """Settings of DingTalk's group bots."""
 
 
@@ -80,7 +125,35 @@ class DingTalkAdapter(WebhookBot):
     )
 
     def __init__(self, ports: Ports) -> None:
-        super().__init__(ports, ports.configure(DingTalkSettings), *_RATES)
+        settings = ports.configure(DingTalkSettings)
+        super().__init__(ports, settings, *_RATES)
+        self._robots = _Robots(ports, settings)
+
+    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
+        """As of any webhook; a group by its id needs the application that speaks to it."""
+        if _is_url(endpoint):
+            await super().check(protocol, endpoint, extension)
+        elif "app_key" not in extension:
+            raise Refused(
+                "SMN.0043", "extension: a group's id needs app_key, app_secret and robot_code."
+            )
+
+    def prepare(self, subscription: Subscription) -> Target:
+        """A webhook, or an application's robot."""
+        if _is_url(subscription.endpoint):
+            return super().prepare(subscription)
+        robot = _robot_target(subscription, "groupMessages/send", "openConversationId")
+        return _GroupTarget("", "", "", (), robot)
+
+    async def send(self, content: Post, prepared: Target) -> Outcome:
+        """One request a part."""
+        if isinstance(prepared, _GroupTarget):
+            return await self._robots.send(content, prepared.robot)
+        return await super().send(content, prepared)
+
+    async def close(self) -> None:
+        """Ask for no tokens any more."""
+        await self._robots.close()
 
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """Text or Markdown; who is mentioned must also be in the text, and is called once."""
@@ -110,6 +183,179 @@ class DingTalkAdapter(WebhookBot):
     ) -> tuple[str, dict[str, Any]]:
         """The signature goes into the query, with the time in milliseconds."""
         return f"{url}&timestamp={now_ms}&sign={quote(sign(now_ms, secret), safe='')}", body
+
+
+class DingTalkBotAdapter:
+    """Speaks ``dingTalkBot``: an application's robot to a member of its organisation."""
+
+    protocols = ("dingTalkBot",)
+    # The platform's rate, 20 requests a second, is of an application and not of a member.
+    limits = Limits(confirm=False)
+    notice = ""
+
+    def __init__(self, ports: Ports) -> None:
+        self._robots = _Robots(ports, ports.configure(RobotSettings))
+
+    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
+        """Nothing to narrow: whether there is such a member shows when it is written to."""
+
+    def prepare(self, subscription: Subscription) -> RobotTarget:
+        """Who speaks to whom."""
+        return _robot_target(subscription, "oToMessages/batchSend", "userIds")
+
+    def render(self, message: Message, protocol: str) -> Post:
+        """What all see."""
+        return compose(message, protocol)
+
+    def size(self, content: Post) -> int:
+        """Bytes of all parts of one delivery."""
+        return _ROBOT_BYTES + sum(len(wire(body)) for body in self._robots.bodies(content))
+
+    async def send(self, content: Post, prepared: RobotTarget) -> Outcome:
+        """One request a part."""
+        return await self._robots.send(content, prepared)
+
+    async def close(self) -> None:
+        """Ask for no tokens any more."""
+        await self._robots.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RobotTarget:
+    """An application's robot and whom it speaks to."""
+
+    app: App
+    path: str
+    to: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupTarget(Target):
+    """A group that has no webhook."""
+
+    robot: RobotTarget
+
+
+def _robot_target(subscription: Subscription, path: str, member: str) -> RobotTarget:
+    given = {name: str(value) for name, value in subscription.extension.items()}
+    to = subscription.endpoint
+    return RobotTarget(
+        App(given.get("app_key", ""), given.get("app_secret", "")),
+        f"/v1.0/robot/{path}",
+        {"robotCode": given.get("robot_code", ""), member: [to] if member == "userIds" else to},
+    )
+
+
+class _Robots:
+    """The robots of applications."""
+
+    def __init__(self, ports: Ports, settings: RobotSettings) -> None:
+        self._clock = ports.clock
+        self._gateway = ports.gateway
+        self._settings = settings
+        self._tokens = Tokens(ports.clock, self._token)
+
+    def bodies(self, post: Post) -> list[dict[str, str]]:
+        """The parts of a message, but for whom they go to."""
+        kind = "sampleMarkdown" if post.markdown else "sampleText"
+        room = room_for(_PARAM_BYTES, _param(post, ""))
+        texts = fit(
+            post.text if post.markdown else post.headed,
+            room,
+            measure=json_bytes,
+            pieces=self._settings.pieces,
+        )
+        return [{"msgKey": kind, "msgParam": wire(_param(post, text)).decode()} for text in texts]
+
+    async def send(self, post: Post, target: RobotTarget) -> Outcome:
+        """One request a part, with the application's token."""
+
+        def call(body: dict[str, str]) -> Callable[[], Awaitable[Outcome]]:
+            return lambda: self._tokens.use(
+                target.app, lambda token: self._post({**target.to, **body}, target, token)
+            )
+
+        return await in_order(call(body) for body in self.bodies(post))
+
+    async def close(self) -> None:
+        await self._tokens.close()
+
+    async def _post(
+        self, body: Mapping[str, object], target: RobotTarget, token: str
+    ) -> Outcome | None:
+        answer = await ask(
+            self._gateway,
+            self._settings.api_url + target.path,
+            body,
+            {"x-acs-dingtalk-access-token": token},
+        )
+        if not isinstance(answer, Answer):
+            return answer
+        found, status = read(answer.body), answer.status
+        if status == 401 or code_of(found, "code") in _NO_TOKEN:
+            return None
+        now_ms = self._clock.now_ms()
+        if status >= 300 or "processQueryKey" not in found:
+            return _API_CODES.judge(answer, now_ms, (target.app.secret, token))
+        if found.get("flowControlledStaffIdList"):
+            return Throttled(now_ms + PAUSE_S * 1000, "too often to this member", status)
+        for member, reason in _UNREACHED.items():
+            if found.get(member):
+                return Rejected(reason, status)
+        return Delivered(status)
+
+    async def _token(self, app: App) -> Token | Outcome:
+        answer = await ask(
+            self._gateway,
+            f"{self._settings.api_url}/v1.0/oauth2/accessToken",
+            {"appKey": app.name, "appSecret": app.secret},
+        )
+        if not isinstance(answer, Answer):
+            return answer
+        token = token_of(read(answer.body), "accessToken", "expireIn")
+        if token is not None and answer.status < 300:
+            return token
+        return _API_CODES.judge(answer, self._clock.now_ms(), (app.secret,))
+
+
+_ROBOT_BYTES: Final = 512  # what names the robot and its reader in a body
+_NO_TOKEN: Final = frozenset({"InvalidAuthentication", "invalidAuthentication", 40014, 42001})
+_UNREACHED: Final = {
+    "invalidStaffIdList": "there is no such member",
+    "filteredStaffIdList": "the member does not want it",
+}
+_API_CODES: Final = Codes(
+    member=("code",),
+    text=("message",),
+    wait={
+        "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi": _QPS_S,
+        "Forbidden.AccessDenied.QpsLimitForApi": _QPS_S,
+        90018: _QPS_S,
+        90002: _QPS_S,
+    },
+    again=frozenset({"ServiceUnavailable", "serviceError", "systemError", "unknownError"}),
+    meanings={
+        "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi": "too often",
+        "Forbidden.AccessDenied.QpsLimitForApi": "too often",
+        "Forbidden.AccessDenied.ApiCountLimitForOrg": "the organisation's monthly quota is used up",
+        "Forbidden.AccessDenied.AccessTokenPermissionDenied": "the application may not do this",
+        "invalidClientIdOrSecret": "the application's key or secret is wrong",
+        "invalidParameter.robotCode.empty": "there is no such robot",
+        "invalidParameter.robotCode.auth": "the robot is another application's",
+        "invalidParameter.msgParam.invalid": "the platform cannot read the message",
+        "resource.not.found": "there is no such robot or group",
+        "bot.stopped": "the robot was stopped",
+        "invalid.openConversationId": "there is no such group",
+    },
+)
+
+
+def _param(post: Post, text: str) -> dict[str, str]:
+    return {"title": post.title, "text": text} if post.markdown else {"content": text}
+
+
+def _is_url(endpoint: str) -> bool:
+    return endpoint.startswith(("http://", "https://"))
 
 
 def sign(timestamp_ms: int, secret: str) -> str:

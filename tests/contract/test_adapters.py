@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from adapters.dingtalk import DingTalkAdapter
+from adapters.dingtalk import DingTalkAdapter, DingTalkBotAdapter
 from adapters.function import FunctionAdapter, FunctionSettings
 from adapters.lark import LarkAdapter
 from adapters.sms import SmsAdapter, SmsSettings
@@ -16,6 +16,7 @@ from adapters.smtp import SmtpAdapter
 from adapters.voice import VoiceAdapter, VoiceSettings
 from adapters.webhook import WebhookAdapter
 from adapters.wecom import WecomAdapter
+from adapters.welink import WelinkAdapter
 from engine.ports import Answer, Ports
 from engine.registry import GROUP
 from engine.testing import Request, fake_ports
@@ -137,6 +138,63 @@ class TestWecom(BotConformance):
 
     def make(self, ports: Ports) -> WecomAdapter:
         return WecomAdapter(ports)
+
+
+APP = {"app_key": "dingkey", "app_secret": "hush-hush", "robot_code": "dingkey"}
+
+
+class TestDingTalkGroup(BotConformance):
+    """A group without a webhook, which an application's robot speaks to."""
+
+    good = b'{"accessToken":"t0ken","expireIn":7200,"processQueryKey":"p"}'
+    samples = (
+        Sample(
+            "dingding",
+            "cidAbc0123==",
+            APP,
+            secrets=("hush-hush", "t0ken"),
+            bad={"cid Abc": "SMN.0012"},
+        ),
+    )
+
+    def make(self, ports: Ports) -> DingTalkAdapter:
+        return DingTalkAdapter(ports)
+
+
+class TestDingTalkBot(BotConformance):
+    good = b'{"accessToken":"t0ken","expireIn":7200,"processQueryKey":"p"}'
+    samples = (
+        Sample(
+            "dingTalkBot",
+            "manager1234",
+            APP,
+            secrets=("hush-hush", "t0ken"),
+            bad={"somebody else": "SMN.0012"},
+        ),
+    )
+
+    def make(self, ports: Ports) -> DingTalkBotAdapter:
+        return DingTalkBotAdapter(ports)
+
+
+class TestWelink(BotConformance):
+    good = b'{"code":"0","access_token":"t0ken","expires_in":7200}'
+    samples = (
+        Sample(
+            "welink",
+            "123456789",
+            {"client_id": "20190828", "client_secret": "hush-hush"},
+            secrets=("hush-hush", "t0ken"),
+            bad={"group": "SMN.0012"},
+        ),
+    )
+
+    def shown(self, text: str) -> str:
+        """XML has one form of line ends, and no other control characters."""
+        return in_xml(text)
+
+    def make(self, ports: Ports) -> WelinkAdapter:
+        return WelinkAdapter(ports)
 
 
 class TestSms(AdapterConformance):

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from engine.testing import EPOCH_MS, ManualClock, Request
+from tests.platforms.apps import DingTalkApps, WeLink
 from tests.platforms.bots import Bot, Platform, served
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
@@ -290,6 +291,132 @@ def test_wecom_counts_by_the_minute() -> None:
     assert here.ask(WECOM_TEXT) == 45009
     here.clock.advance(1)
     assert here.ask(WECOM_TEXT) == 0
+
+
+# Applications
+
+
+def dingtalk_apps() -> Ground:
+    """DingTalk's robots of applications, with one member."""
+    here = Ground(DingTalkApps, "/v1.0/robot/oToMessages/batchSend")
+    here.platform.apps["key"] = "secret"  # type: ignore[attr-defined]
+    here.platform.robots.add("robot")  # type: ignore[attr-defined]
+    return here
+
+
+def said(here: Ground, body: object, path: str, **headers: str) -> dict[str, Any]:
+    """The answer to a request."""
+    url = f"https://platform.example{path}"
+    answer = here.platform.answer(Request(url, headers, json.dumps(body).encode()))
+    return dict(json.loads(answer.body))
+
+
+ROBOT: dict[str, Any] = {
+    "robotCode": "robot",
+    "userIds": ["token"],
+    "msgKey": "sampleText",
+    "msgParam": '{"content":"x"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, None),
+        ({"robotCode": "other"}, "invalidParameter.robotCode.empty"),
+        ({"userIds": []}, "invalidParameter.userIds.empty"),
+        ({"userIds": ["u"] * 21}, "invalidParameter.userIds.empty"),
+        ({"msgKey": "sampleOdd"}, "invalidParameter.msgKey.invalid"),
+        ({"msgParam": "x"}, "invalidParameter.msgParam.invalid"),
+        ({"msgParam": {"content": "x"}}, "invalidParameter.msgParam.invalid"),
+        ({"msgParam": '{"text":"x"}'}, "invalidParameter.msgParam.invalid"),
+        ({"msgParam": '{"content":"%s"}' % ("x" * 15_000)}, "invalidParameter.msgParam.invalid"),
+        (
+            {"msgKey": "sampleMarkdown", "msgParam": '{"text":"x"}'},
+            "invalidParameter.msgParam.invalid",
+        ),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_dingtalk_judges_messages_of_robots(given: dict[str, Any], code: str | None) -> None:
+    """By robot, readers, kind and parameter, which is JSON in a string."""
+    here = dingtalk_apps()
+    path = "/v1.0/robot/oToMessages/batchSend"
+    token = said(here, {"appKey": "key", "appSecret": "secret"}, "/v1.0/oauth2/accessToken")
+    auth = {"x-acs-dingtalk-access-token": token["accessToken"]}
+    assert said(here, ROBOT | given, path, **auth).get("code") == code
+    assert len(here.bot.shown) == (code is None)
+
+
+def test_dingtalk_wants_a_token() -> None:
+    """Of an application that it knows, and not for longer than it is good."""
+    here, path = dingtalk_apps(), "/v1.0/robot/oToMessages/batchSend"
+    for body in ({"appKey": "key", "appSecret": "x"}, {"appKey": "x"}, {}):
+        found = said(here, body, "/v1.0/oauth2/accessToken")
+        assert found["code"] == "invalidClientIdOrSecret"
+    assert said(here, ROBOT, path)["code"] == "InvalidAuthentication"
+    token = said(here, {"appKey": "key", "appSecret": "secret"}, "/v1.0/oauth2/accessToken")
+    auth = {"x-acs-dingtalk-access-token": token["accessToken"]}
+    assert "code" not in said(here, ROBOT, path, **auth)
+    here.clock.advance(7_200_000)
+    assert said(here, ROBOT, path, **auth)["code"] == "InvalidAuthentication"
+
+
+def test_dingtalk_counts_an_applications_requests() -> None:
+    """20 in any second, and no more; whoever is not reached is named."""
+    here, path = dingtalk_apps(), "/v1.0/robot/oToMessages/batchSend"
+    token = said(here, {"appKey": "key", "appSecret": "secret"}, "/v1.0/oauth2/accessToken")
+    auth = {"x-acs-dingtalk-access-token": token["accessToken"]}
+    for _ in range(20):
+        found = said(here, ROBOT | {"userIds": ["token", "u"]}, path, **auth)
+        assert found["invalidStaffIdList"] == ["u"]
+    found = said(here, ROBOT, path, **auth)
+    assert found["code"] == "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"
+    here.clock.advance(1_000)
+    assert "code" not in said(here, ROBOT, path, **auth)
+
+
+GROUP: dict[str, Any] = {
+    "app_service_info": {"app_service_id": "1", "app_service_name": "n"},
+    "app_msg_id": "m",
+    "group_id": ["token"],
+    "content": "<r><n></n><g>0</g><c>&lt;imbody&gt;&lt;html&gt;&lt;![CDATA[&lt;DIV&gt;x&lt;/DIV"
+    "&gt;]]&gt;&lt;/html&gt;&lt;content&gt;x&lt;/content&gt;&lt;/imbody&gt;</c></r>",
+    "content_type": 0,
+    "client_app_id": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, "0"),
+        ({"group_id": ["other"]}, "43012"),
+        ({"group_id": []}, "43012"),
+        ({"app_msg_id": ""}, "43011"),
+        ({"app_service_info": {}}, "43011"),
+        ({"content_type": 1}, "43011"),
+        ({"content": "x"}, "43011"),
+        ({"content": "<r><c>x</c></r>"}, "43011"),
+        ({"content": GROUP["content"].replace("DIV&gt;x", "DIV&gt;y")}, "43011"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_welink_judges_messages(given: dict[str, Any], code: str) -> None:
+    """By group, identifier, kind, and XML of which text and HTML say the same."""
+    here = Ground(WeLink, "")
+    here.platform.apps["key"] = "secret"  # type: ignore[attr-defined]
+    path = "/api/welinkim/v1/im-service/chat/group-chat"
+    assert said(here, GROUP, path)["code"] == "1000"
+    wrong = said(here, {"client_id": "key", "client_secret": "x"}, "/api/auth/v2/tickets")
+    assert wrong["code"] == "411007"
+    found = said(here, {"client_id": "key", "client_secret": "secret"}, "/api/auth/v2/tickets")
+    auth = {"x-wlk-Authorization": found["access_token"]}
+    for _ in range(2):  # a repeat is taken and not shown
+        assert said(here, GROUP | given, path, **auth)["code"] == code
+    assert len(here.bot.shown) == (code == "0")
+    here.clock.advance(7_200_000)
+    assert said(here, GROUP, path, **auth)["code"] == "1000"
 
 
 # All

@@ -1,21 +1,37 @@
 """Whatever is published reaches the members of a group as it is, and never breaks a body."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.dingtalk import DingTalkAdapter
+from adapters.dingtalk import DingTalkAdapter, DingTalkBotAdapter
 from adapters.lark import LarkAdapter
 from adapters.wecom import WecomAdapter
+from adapters.welink import WelinkAdapter
 from engine.models import Delivered, Subscription
 from engine.policy.templates import fill
+from tests.platforms.apps import DingTalkApps, WeLink
 from tests.platforms.bots import Bot
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
 from tests.platforms.sending import World, message, subscription
 from tests.platforms.wecom import WeCom
+
+APP = {"app_key": "key", "app_secret": "secret", "robot_code": "robot"}
+CLIENT = {"client_id": "key", "client_secret": "secret"}
+
+
+def apps(kind: type[Any], platform: type[Any]) -> World:
+    """A platform with an application that speaks."""
+    here = World(kind, platform)
+    here.platform.apps["key"] = "secret"  # type: ignore[attr-defined]
+    if isinstance(here.platform, DingTalkApps):
+        here.platform.robots.add("robot")
+    return here
+
 
 WORLDS: tuple[tuple[Callable[[], World], Subscription], ...] = (
     (
@@ -30,7 +46,23 @@ WORLDS: tuple[tuple[Callable[[], World], Subscription], ...] = (
         lambda: World(WecomAdapter, WeCom),
         subscription("wechat", "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=token"),
     ),
+    (
+        lambda: apps(DingTalkBotAdapter, DingTalkApps),
+        subscription("dingTalkBot", "token", **APP),
+    ),
+    (lambda: apps(DingTalkAdapter, DingTalkApps), subscription("dingding", "token", **APP)),
+    (lambda: apps(WelinkAdapter, WeLink), subscription("welink", "token", **CLIENT)),
 )
+
+
+def carried(text: str, protocol: str) -> str:
+    """A text as the platform can carry it: WeLink's is XML, without control characters."""
+    if protocol != "welink":
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
 # What is accepted at all: no lone surrogates, and no control characters in subjects and names.
 characters = st.characters(exclude_categories=["Cs"])
 lines = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=100)
@@ -47,7 +79,8 @@ async def test_a_text_arrives_as_it_was_published(
     bot = here.platform.add("token")
     sent = message(text, subject=subject or None, display_name=name)
     assert await here.send(sent, to) == Delivered(200)
-    assert [one.text for one in bot.shown] == [f"{subject}\n{text}" if subject else text]
+    expected = f"{subject}\n{text}" if subject else text
+    assert [one.text for one in bot.shown] == [carried(expected, to.protocol)]
 
 
 @given(st.sampled_from(WORLDS), lines, bodies, lines)
@@ -62,8 +95,9 @@ async def test_markdown_arrives_as_it_was_published(
     sent = message(rich=rich, subject=subject or None, display_name=name)
     assert await here.send(sent, to) == Delivered(200)
     (shown,) = bot.shown
-    if to.protocol == "wechat":
-        assert shown.text == (f"{subject}\n{text}" if subject else text)
+    if to.protocol in {"wechat", "welink"}:
+        expected = f"{subject}\n{text}" if subject else text
+        assert shown.text == carried(expected, to.protocol)
     else:
         assert (shown.title, shown.text) == (subject or name or "orders", text)
 
@@ -77,7 +111,7 @@ async def test_values_of_tags_arrive_as_they_were_given(
     here = make()
     bot = here.platform.add("token")
     assert await here.send(message(fill("{a} is {b}", tags)), to) == Delivered(200)
-    assert bot.shown[0].text == f"{tags['a']} is {tags['b']}"
+    assert bot.shown[0].text == carried(f"{tags['a']} is {tags['b']}", to.protocol)
 
 
 rich_objects = st.fixed_dictionaries(
@@ -106,7 +140,7 @@ async def test_no_object_breaks_a_body(
     bot = here.platform.add("token")
     content = rich["content"] * times
     assert await here.send(message(rich=rich | {"content": content}), to) == Delivered(200)
-    assert rich["content"][:100] in bot.shown[0].text or len(content) > 300
+    assert carried(rich["content"][:100], to.protocol) in bot.shown[0].text or len(content) > 300
 
 
 @given(bodies, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50))

@@ -68,8 +68,9 @@ def test_parts_make_up_the_text(
     if len(found) == 1:
         assert found[0].startswith(text)
         return
+    added = f"\n{keyword}" if keyword else ""
     counted = [
-        one.removeprefix(f"({number}/{len(found)})\n").removesuffix(f"\n{keyword}")
+        one.removeprefix(f"({number}/{len(found)})\n").removesuffix(added)
         for number, one in enumerate(found, 1)
     ]
     joined = "".join(counted)
