@@ -3,6 +3,8 @@
 A new adapter adds a class with its endpoints; everything else applies to it as is.
 """
 
+import json
+import re
 from importlib.metadata import distribution
 from typing import ClassVar
 
@@ -20,7 +22,8 @@ from adapters.welink import WelinkAdapter
 from engine.ports import Answer, Ports
 from engine.registry import GROUP
 from engine.testing import Request, fake_ports
-from engine.testing.conformance import AdapterConformance, Sample
+from engine.testing.conformance import AdapterConformance, Outgoing, Sample
+from tests.platforms.apps import shown_text
 
 FUNCTION = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize"
 
@@ -191,7 +194,13 @@ class TestWelink(BotConformance):
 
     def shown(self, text: str) -> str:
         """XML has one form of line ends, and no other control characters."""
-        return in_xml(text)
+        text = re.sub(r"\r\n?", "\n", text)
+        return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", text)
+
+    def readable(self, sent: Outgoing) -> str:
+        """The text in the XML that is text in XML."""
+        content = json.loads(sent.body).get("content")
+        return "" if content is None else shown_text(content)
 
     def make(self, ports: Ports) -> WelinkAdapter:
         return WelinkAdapter(ports)

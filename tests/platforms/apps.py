@@ -138,7 +138,7 @@ class WeLink(Apps):
         read_text(body.get("app_service_info"), "app_service_name", Refusal(43011, "name"))
         if body.get("content_type") != 0 or body.get("client_app_id") != "1":
             raise Refusal(43011, "content_type")
-        text = _shown_text(read_text(body, "content", Refusal(43011, "content")))
+        text = shown_text(read_text(body, "content", Refusal(43011, "content")))
         if identifier not in self.seen:
             self.seen.add(identifier)
             for group in groups:
@@ -146,7 +146,7 @@ class WeLink(Apps):
         return {"code": "0", "message": "ok", "data": json.dumps(groups)}
 
 
-def _shown_text(content: str) -> str:
+def shown_text(content: str) -> str:
     """What a client shows: the text in the XML that is text in XML; both forms say the same."""
     bad = Refusal(43011, "content is not XML")
     try:
