@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.embedded import EmbeddedServer
-from engine.errors import StoreError
+from engine.errors import Refused, StoreError
 from engine.keyring import Keyring
 from engine.parts import Parts
 from engine.pipeline.accept import Draft
@@ -18,8 +18,9 @@ from engine.policy import structure as message_structure
 from engine.settings import Settings
 from engine.store.connection import Store
 from engine.store.dataset import open_dataset
+from engine.store.homes import home_of
 from engine.store.keys import Keys
-from engine.urns import parse_topic
+from engine.urns import parse_application, parse_topic
 from engine.vault import Vault
 from engine.worker import Worker
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from engine.ports import Adapter, Transport
 
 _WORKER_SILENCE_MS = 15_000
+_TOPIC_COLONS = 4
+"""In a topic's URN; one of anything else has more."""
 
 
 class Engine(Parts):
@@ -208,7 +211,7 @@ class Engine(Parts):
     async def dead_letters(
         self, topic_urn: str | None = None, *, limit: int = 100
     ) -> list[DeadLetter]:
-        """Dead letters of one topic, or of all, at most ``limit``."""
+        """Dead letters of one topic or home, or of all, at most ``limit``."""
         found: list[DeadLetter] = []
         for topic_id in await self._dead_topics(topic_urn):
             async for letter in self.dead.list(topic_id):
@@ -261,7 +264,21 @@ class Engine(Parts):
     async def _dead_topics(self, topic_urn: str | None) -> list[str]:
         if topic_urn is None:
             return await self.dead.topics()
-        return [(await self.topics.get(topic_urn)).id]
+        if topic_urn.count(":") == _TOPIC_COLONS:
+            return [(await self.topics.get(topic_urn)).id]
+        return [await self._home(topic_urn)]
+
+    async def _home(self, urn: str) -> str:
+        """Where direct messages belong: an application, or a project's texts to numbers."""
+        if ":application:" in urn:
+            application = await self.applications.find(parse_application(urn))
+            if application is None:
+                raise Refused("SMN.0122")
+            return application.id
+        home = await self._records.read(home_of(urn))
+        if home is None:
+            raise Refused("SMN.0006")
+        return home.id
 
 
 def _of_message(message_id: str | None) -> Callable[[DeadLetter], bool]:

@@ -10,7 +10,13 @@ from pydantic import Field
 from engine.api.bodies import Body, Code, Line, Query, Requested, Short, Shown
 from engine.api.paging import MAX_LIMIT, Number, iso
 from engine.api.routes import Route, Trace
-from engine.api.subscriptions import SUBSCRIPTIONS, ItemMade, added_item, facts_of_endpoint
+from engine.api.subscriptions import (
+    SUBSCRIPTIONS,
+    Extension,
+    ItemMade,
+    added_item,
+    facts_of_endpoint,
+)
 from engine.control.subscriptions import Request
 from engine.errors import Refused
 from engine.policy.protocols import TABLE
@@ -33,19 +39,10 @@ _SHOWN: Final = ("verification_code_enabled", "keyword", "client_id", "robot_cod
 _MASK: Final = "***"
 
 
-class Endpoint(Body):
+class Endpoint(Extension):
     """An endpoint, and what its protocol needs beside it."""
 
     endpoint: Line
-    header: dict[Short, Short] | None = None
-    client_id: Short | None = None
-    client_secret: Short | None = None
-    keyword: Short | None = None
-    sign_secret: Short | None = None
-    app_key: Short | None = None
-    app_secret: Short | None = None
-    robot_code: Short | None = None
-    verification_code_enabled: bool | None = None
 
 
 _Given = Annotated[Endpoint | None, Code("SMN.0043")]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, redrive or drop dead letters.")
 
-Topic = Annotated[str | None, typer.Option(metavar="URN", help="only of this topic")]
+Topic = Annotated[
+    str | None, typer.Option(metavar="URN", help="only of this topic, application, or …:sms:direct")
+]
 Message = Annotated[str | None, typer.Option(metavar="ID", help="only of this message")]
 Every = Annotated[bool, typer.Option("--all", help="of all topics")]
 

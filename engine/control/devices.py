@@ -82,13 +82,9 @@ class Devices:
         self._applications.check_supported()
         _check_user_data(user_data or "")
         application, device = await self.get(project_id, urn)
-        done = await self._records.change(
-            application,
-            device,
-            enabled=device.enabled if enabled is None else enabled,
-            user_data=device.user_data if user_data is None else user_data,
-        )
-        if not done:
+        if not await self._records.change(
+            application, device, enabled=enabled, user_data=user_data
+        ):
             raise Refused("SMN.0125")
 
     async def delete(self, project_id: str, urn: str) -> None:

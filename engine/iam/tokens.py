@@ -85,8 +85,9 @@ class Tokens:
     async def revoke(self, text: str) -> None:
         """End a token at once here, within a second everywhere."""
         digest = _digest(text)
-        self._recent.forget(digest)
         await self._store.call("DEL", self._keys.token(digest), repeatable=True)
+        # Afterwards: a request in between would remember it for another second.
+        self._recent.forget(digest)
 
     async def _read(self, digest: str) -> Token | None:
         stored = await self._store.call("GET", self._keys.token(digest), repeatable=True)

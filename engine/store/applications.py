@@ -163,14 +163,24 @@ class ApplicationRecords:
         return _device(application.parts, identifier, value) if value else None
 
     async def change(
-        self, application: Application, device: Device, *, enabled: bool, user_data: str
+        self,
+        application: Application,
+        device: Device,
+        *,
+        enabled: bool | None,
+        user_data: str | None,
     ) -> bool:
-        """Change an endpoint; False if it is gone."""
+        """Change what is given of an endpoint and keep the rest; False if it is gone."""
         _, records, _ = self._device_keys(application)
         done = await self._store.run(
             _CHANGE,
             (records,),
-            (device.parts.id, int(enabled), _encode(device.token, user_data)),
+            (
+                device.parts.id,
+                "" if enabled is None else int(enabled),
+                int(user_data is not None),
+                user_data or "",
+            ),
         )
         return bool(done)
 

@@ -21,6 +21,11 @@ _OPEN = script(__file__, "home_open")
 _RETIRE = script(__file__, "home_retire")
 
 
+def home_of(urn: str) -> str:
+    """The id of the home with this URN, unless it has one of its own."""
+    return hashlib.sha256(f"home\n{urn}".encode()).hexdigest()[:32]
+
+
 class Homes:
     """Opens and retires homes."""
 
@@ -36,8 +41,7 @@ class Homes:
         ``urn`` must be no topic's. A home that can be retired needs an id of its own, which is
         never used again; the others' ids follow from their URNs.
         """
-        if home_id is None:
-            home_id = hashlib.sha256(f"home\n{urn}".encode()).hexdigest()[:32]
+        home_id = home_id or home_of(urn)
         created_ms = await self._store.run(
             _OPEN, (self._keys.topic(home_id),), (urn, name, project_id)
         )

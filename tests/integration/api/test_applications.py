@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from engine.app import Engine
-from engine.models import Kind, Limits, Outcome, Retry
+from engine.errors import Refused
+from engine.models import Kind, Limits, Outcome, Rejected, Retry
 from engine.settings import Settings
 from engine.testing import RecordingAdapter, Sent
 from tests.api_client import Answer, Client, serving
@@ -485,3 +487,51 @@ async def test_an_application_is_no_topic(world: World) -> None:
     assert (await world.call("GET", f"topics?topic_id={home}")).json["topic_count"] == 0
     path = f"/v2/{world.project}/smn_topic/{home}/tags"
     assert (await world.client.call("GET", path)).status == 404
+
+
+async def test_two_changes_of_one_endpoint_both_stay(world: World) -> None:
+    """Whoever switches it off does not take back what somebody else has just written."""
+    urn = await world.register(await world.create(HMS), 'to"ken/ü', "old")
+    for number in range(20):
+        data = f'data "{number}" /\\ ü'
+        switch = "false" if number % 2 else "true"
+        await asyncio.gather(
+            world.call("PUT", f"endpoints/{urn}", {"enabled": switch}),
+            world.call("PUT", f"endpoints/{urn}", {"user_data": data}),
+        )
+        shown = (await world.call("GET", f"endpoints/{urn}")).json["attributes"]
+        assert shown == {"enabled": switch, "token": 'to"ken/ü', "user_data": data}
+
+
+async def test_dead_letters_of_direct_messages_are_found_by_what_they_belong_to(
+    world: World,
+) -> None:
+    """An application by its URN, texts to numbers by that of the project's."""
+    engine, refused = world.engine, Rejected("not today")
+    application = await world.create(HMS)
+    urn = await world.register(application, "token-1")
+    sms = RecordingAdapter("sms", limits=Limits(confirm=False))
+    engine.adapters["sms"] = sms
+    for adapter in (world.push, sms):
+        adapter._judge = lambda sent: refused
+    assert (await world.call("POST", f"endpoints/{urn}/publish", {"message": "m"})).status == 200
+    text = {"endpoint": "+8613600000000", "message": "m"}
+    assert (await world.call("POST", "sms", text)).status == 200
+    async with working(engine):
+        await all_ended(engine)
+        texts = f"urn:smn:region01:{world.project}:sms:direct"
+        for home, protocol in ((application, "application"), (texts, "sms")):
+            (letter,) = await engine.dead_letters(home)
+            assert letter.protocol == protocol
+        assert await engine.redrive(application) == 1
+        await all_ended(engine)
+    assert await engine.drop(texts) == 1
+    assert len(await engine.dead_letters()) == 1
+    for unknown, code in (
+        (f"{application}x", "SMN.0122"),
+        (texts.replace(world.project, MISSING), "SMN.0006"),
+        (f"urn:smn:region01:{world.project}:gone", "SMN.0006"),
+        ("nonsense", "SMN.0006"),
+    ):
+        with pytest.raises(Refused, match=code):
+            await engine.redrive(unknown)
