@@ -189,8 +189,8 @@ class DingTalkBotAdapter:
     """Speaks ``dingTalkBot``: an application's robot to a member of its organisation."""
 
     protocols = ("dingTalkBot",)
-    # The platform's rate, 20 requests a second, is of an application and not of a member.
-    limits = Limits(confirm=False)
+    # The rate is of an application: kept for each member, it is not for many at once.
+    limits = Limits(confirm=False, rates=(Rate(20, 1, 0.2),))
     notice = ""
 
     def __init__(self, ports: Ports) -> None:
