@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from adapters import _parts
 from adapters._http_gateway import HttpGateway, HttpGatewaySettings
 from adapters._phone import BRACKETS, Language, own_text
+from adapters._smpp_settings import SmppSettings
 from engine.errors import ConfigurationError
 from engine.models import (
     Delivered,
@@ -38,12 +40,13 @@ _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 
 
-class SmsSettings(HttpGatewaySettings):
+class SmsSettings(SmppSettings, HttpGatewaySettings):
     """Where SMS go and which rules hold for them."""
 
     url: str = Field(
         "",
-        description="`https://…` of a gateway; default: nothing is sent, the outbox takes it",
+        description="`https://…` of a gateway, `smpp://system_id@host:port` or `smpps://…` of an"
+        " SMPP link; default: nothing is sent, the outbox takes it",
     )
     signature: str = Field(
         "",
@@ -194,6 +197,10 @@ def _carrier(settings: SmsSettings, ports: Ports) -> Carrier:
     """The carrier that the URL names."""
     if not settings.url:
         return ToOutbox(ports.outbox)
+    if urlsplit(settings.url).scheme in {"smpp", "smpps"}:
+        from adapters._smpp import SmppLink  # noqa: PLC0415 - its library is for links alone
+
+        return SmppLink(settings, ports.clock)
     if not settings.speaks_http:
-        raise ConfigurationError("Setting 'adapters.sms.url' is no URL of HTTP.")
+        raise ConfigurationError("Setting 'adapters.sms.url' is no URL of HTTP or SMPP.")
     return HttpGateway(settings, ports.gateway, ports.clock)

