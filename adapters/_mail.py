@@ -190,7 +190,7 @@ def _encoded_words(text: str) -> str:
 
 
 def _part(text: str, footer: tuple[str, str]) -> Part:
-    raw = _LINE_END.sub("\r\n", text + "\n").encode("utf-8", "replace")
+    raw = (_LINE_END.sub("\r\n", text) + "\r\n").encode("utf-8", "replace")
     before, after = (_LINE_END.sub("\r\n", end).encode("utf-8", "replace") for end in footer)
     quoted = _quoted(raw)
     if len(quoted) <= len(raw) * _BASE64_COST:

@@ -30,9 +30,11 @@ _IDLE_S: Final = 15.0
 """Shorter than any server's patience, long enough for a busy worker to keep what it has."""
 _CAP_S: Final = 60.0
 """How long a relay that refused one more connection is not asked for more than it took."""
-_QUEUE_S: Final = 0.2
-"""A mail that would wait longer for a connection is put off, so that it holds nobody up."""
-_LONGEST_TURN_S: Final = 5.0
+_QUEUE: Final = 256
+"""Mails that wait for a connection of one relay: more are put off, or a slow relay would hold
+the places of other deliveries."""
+_TURN_S: Final = (0.25, 5.0)
+"""For how long they are put off: about until those before them are through."""
 _QUIT_S: Final = 2.0
 _SMOOTHING: Final = 0.1
 
@@ -169,7 +171,6 @@ class _Relay:
         self._cap, self._cap_until = 0, 0.0
         self._failures, self._down_until = 0, 0.0
         self._exchange_s = 0.01
-        self._next_turn = 0.0
         self._sweeping: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -331,12 +332,10 @@ class _Relay:
 
     async def _wait(self) -> SMTP | None:
         """A connection that another mail hands on, or None when there may be a place for one."""
-        limit = self._limit
-        expected_s = (len(self._waiting) + 1) * self._exchange_s / limit
-        if expected_s > _QUEUE_S and len(self._waiting) >= limit:
-            now = time.monotonic()
-            self._next_turn = max(self._next_turn, now + expected_s) + self._exchange_s / limit
-            raise Busy(min(self._next_turn - now, _LONGEST_TURN_S))
+        if len(self._waiting) >= _QUEUE:
+            least, most = _TURN_S
+            drained_s = len(self._waiting) * self._exchange_s / self._limit
+            raise Busy(min(max(drained_s, least), most))
         future: asyncio.Future[SMTP | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from adapters import _mail, _relays
 from adapters._answers import snippet
+from adapters._dkim import DkimSigner
 from adapters._mail import Mail, Own
 from adapters._relays import Reply
 from engine.adapter_settings import AdapterSettings
@@ -129,6 +130,21 @@ class SmtpSettings(AdapterSettings):
         "en", pattern="^(en|zh)$", description="of confirmations and footers: `en` or `zh`"
     )
 
+    dkim_domain: str = Field(
+        "", pattern=r"^[A-Za-z0-9.-]*$", description="signs mails with DKIM; needs `tocsin[dkim]`"
+    )
+    dkim_selector: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="names the key in the domain's DNS"
+    )
+    dkim_key_file: Path | None = Field(None, description="the private key, RSA in PEM")
+
+    @model_validator(mode="after")
+    def _signatures_are_whole(self) -> Self:
+        given = (self.dkim_domain, self.dkim_selector, self.dkim_key_file)
+        if any(given) and not all(given):
+            raise ValueError("'dkim_domain', 'dkim_selector' and 'dkim_key_file' go together")
+        return self
+
     @model_validator(mode="after")
     def _sender_is_known(self) -> Self:
         if self.relays and not self.sender:
@@ -154,6 +170,11 @@ class SmtpAdapter:
         self._language = settings.language
         self._sender = settings.sender or "noreply@localhost"
         self._domain = settings.message_id_domain or self._sender.partition("@")[2]
+        self._signer: DkimSigner | None = None
+        if settings.dkim_key_file is not None:
+            self._signer = DkimSigner(
+                settings.dkim_domain, settings.dkim_selector, settings.dkim_key_file
+            )
         relays = [_address(relay, settings.ehlo) for relay in settings.relays]
         self._relays = _relays.Relays(relays) if relays else None
         self.notice = (
@@ -193,6 +214,8 @@ class SmtpAdapter:
     async def _hand_over(self, relays: _relays.Relays, content: Mail, own: Own) -> Outcome:
         # The same for every try: receivers find repeats by it.
         data = content.to(own, f"{content.id}.{own.subscription_id}@{self._domain}")
+        if self._signer is not None:
+            data = await self._signer.sign(data)
         envelope = _relays.Envelope(
             sender=self._sender.encode(),
             recipient=own.address.encode(),
@@ -213,6 +236,8 @@ class SmtpAdapter:
 
     async def close(self) -> None:
         """Say goodbye to the relays."""
+        if self._signer is not None:
+            self._signer.close()
         if self._relays is not None:
             await self._relays.close()
 

@@ -130,7 +130,7 @@ async def nginx(directory: Path, *, log_arrivals: bool = False) -> AsyncIterator
     )
     sink = Sink(port, directory, process.pid)
     try:
-        await _listening(port, process)
+        await listening(port, process)
         yield sink
     finally:
         await sink.close()
@@ -139,14 +139,15 @@ async def nginx(directory: Path, *, log_arrivals: bool = False) -> AsyncIterator
         await process.wait()
 
 
-async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
+async def listening(port: int, process: asyncio.subprocess.Process) -> None:
+    """Wait until a process listens; raises `RuntimeError` if it ends instead."""
     async with asyncio.timeout(10):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
                 if process.returncode is not None:
-                    raise RuntimeError("nginx did not start; see its message above") from None
+                    raise RuntimeError("the sink did not start; see its message above") from None
                 await asyncio.sleep(0.02)
             else:
                 writer.close()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.suites import (
     commands,
     cpu,
+    email,
+    email_memory,
     idle,
     isolation,
     latency,
@@ -31,4 +33,6 @@ SUITES: Final[Mapping[str, Suite]] = {
     "speed": speed,
     "memory": memory,
     "isolation": isolation,
+    "email": email,
+    "email_memory": email_memory,
 }

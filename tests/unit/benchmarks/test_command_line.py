@@ -17,7 +17,7 @@ def test_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     names = {line.split()[0] for line in lines}
     first = {"idle", "latency", "commands", "listing", "cpu", "publish"}
-    assert names == first | {"speed", "memory", "isolation"}
+    assert names == first | {"speed", "memory", "isolation", "email", "email_memory"}
 
 
 def test_unknown_suite_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

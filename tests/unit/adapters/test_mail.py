@@ -1,0 +1,130 @@
+"""Whatever texts say: a mail is well formed, and the standard library reads them as they were."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.utils import getaddresses
+from html import unescape
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import _mail
+from adapters._mail import Own
+from adapters._relays import stuffed
+from engine.models import Kind, Message
+from tests.relay import body, parsed
+
+MESSAGE = Message(
+    id="d" * 32,
+    topic_id="a" * 32,
+    topic_urn="urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders",
+    project_id="762bdb3251034f268af0e395c53ea09b",
+    kind=Kind.NOTIFICATION,
+    content={"default": "text"},
+    created_ms=1_720_604_700_000,
+    deadline_ms=1_720_608_300_000,
+    topic_name="orders",
+)
+OWN = Own("somebody@example.com", "b" * 32, "https://smn.example/unsubscribe?a=b&sig=" + "0" * 32)
+SENDER = "noreply@example.org"
+HEADERS = {
+    *("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"),
+    *("Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post"),
+}
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+hostile = st.sampled_from(
+    [
+        "\r\n.\r\n",
+        "\n",
+        "\r",
+        ".",
+        "=",
+        "=?utf-8?b?eA==?=",
+        "\t",
+        "  ",
+        '"',
+        "\\",
+        "<a@b>",
+        ",",
+        "中",
+    ]
+)
+texts = st.lists(st.one_of(st.text(st.characters(codec="utf-8")), hostile), max_size=40).map(
+    "".join
+)
+
+
+def mail_of(message: Message) -> bytes:
+    """As it is handed over, before dots are stuffed."""
+    mail = _mail.compose(message, "email", SENDER, "en")
+    return mail.to(OWN, f"{message.id}.{OWN.subscription_id}@example.org")
+
+
+def line(text: str) -> str:
+    """A text as a header can hold it."""
+    return CONTROLS.sub(" ", text)
+
+
+def lines(text: str) -> str:
+    """A text with the line ends of a mail, as Python reads them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(value: str) -> str:
+    """A header as a mail program decodes it (RFC 2047)."""
+    return str(make_header(decode_header(value)))
+
+
+@given(texts.filter(len), texts, texts)
+def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
+    """In message, subject and display name; no header is added, and no line is a server's."""
+    message = replace(
+        MESSAGE, content={"default": text}, subject=subject or None, display_name=name
+    )
+    raw = mail_of(message)
+    assert raw.isascii()
+    assert raw.endswith(b"\r\n")
+    assert set(raw.replace(b"\r\n", b"")).isdisjoint(b"\r\n")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    mail = parsed(raw)
+    assert not mail.defects
+    assert set(mail) == HEADERS
+    assert len(mail) == len(HEADERS)
+    plain, html = body(mail, "plain"), body(mail, "html")
+    assert plain.startswith(lines(text) + "\n\n-- \n")
+    assert OWN.link in plain
+    shown = html.partition('white-space:pre-wrap">')[2].partition("</div>")[0]
+    safe = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", lines(text))
+    assert unescape(shown.replace("<br>", "\n")) == safe
+    headers = message_from_bytes(raw)
+    if subject:
+        assert decoded(headers["Subject"]) == line(subject)
+    [(phrase, address)] = getaddresses([headers["From"]])
+    assert address == SENDER
+    if line(name).strip():
+        assert decoded(phrase) == line(name)
+
+
+@given(texts)
+def test_no_line_of_a_mail_ends_it(text: str) -> None:
+    """Dots are doubled, and a server that halves them has the mail as it was."""
+    raw = mail_of(replace(MESSAGE, content={"default": text or "x"}))
+    sent = stuffed(raw)
+    assert sent.index(b"\r\n.\r\n") == len(sent) - 5
+    assert b"\n.\n" not in sent
+    assert b"\r.\r" not in sent
+    assert sent[:-3].replace(b"\r\n..", b"\r\n.") == raw
+
+
+def test_a_long_text_is_the_shorter_of_two_encodings() -> None:
+    """Chinese as base64, English as text that a person can read on the wire."""
+    for text, encoding in (("中文" * 1_000, "base64"), ("word " * 1_000, "quoted-printable")):
+        raw = mail_of(replace(MESSAGE, content={"default": text}))
+        part = parsed(raw).get_body(("plain",))
+        assert part is not None
+        assert part["Content-Transfer-Encoding"] == encoding
+        assert len(raw) < 3.1 * len(text.encode()) + 6_000
