@@ -1,0 +1,206 @@
+"""One publish reaches every protocol, and a dead server of one delays none of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from aiohttp import web
+from huaweicloudsdksmn import v2 as smn
+
+from engine.cli.attaching import attach
+from tests import function_gateway
+from tests.function_gateway import function_graph
+from tests.phone_gateway import phone_gateway
+from tests.platforms.apps import DingTalkApps, WeLink
+from tests.platforms.bots import served
+from tests.platforms.dingtalk import DingTalk
+from tests.platforms.lark import Lark
+from tests.platforms.wecom import WeCom
+from tests.relay import relay
+from tests.sdk_client import build_client
+from tests.serving import serve
+from tests.tap import Server, Tap, tap
+
+PROJECT = "7aad83af3e8d42e99ac194e8419e2c9b"
+FUNCTION = f"urn:fss:region01:{PROJECT}:function:default:resize:latest"
+APP = {"app_key": "key-1", "app_secret": "hush-hush", "robot_code": "robot-1"}
+CLIENT = {"client_id": "client-1", "client_secret": "hush-hush"}
+ARRIVAL_SECONDS = 15
+# What a loaded machine may add; a server that hangs would add the five seconds of a send.
+SLACK_SECONDS = 1.0
+# A group's bot takes five messages a second, and keeps others waiting that are its own.
+PAUSE_SECONDS = 0.3
+ROUNDS = 3
+
+
+@dataclass
+class World:
+    """A service, the official SDK as its client, and every protocol's server behind a tap."""
+
+    taps: dict[str, Tap] = field(default_factory=dict)
+    tables: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    endpoints: dict[str, tuple[str, Mapping[str, object]]] = field(default_factory=dict)
+    sdk: smn.SmnClient | None = None
+    topic: str = ""
+    count: int = 0
+
+    def add(self, protocol: str, tapped: Tap, endpoint: str, **extension: object) -> None:
+        """A subscriber, and how the time of arrival is told."""
+        self.taps[protocol] = tapped
+        self.endpoints[protocol] = endpoint, extension
+
+    async def publish(self, but: str = "") -> dict[str, float]:
+        """Publish to everybody; the seconds after which each protocol was sent it.
+
+        Of all but one.
+        """
+        assert self.sdk is not None
+        await asyncio.sleep(PAUSE_SECONDS)
+        self.count += 1
+        marks = {protocol: f"mark-{self.count}-{protocol}-end" for protocol in self.taps}
+        texts: dict[str, object] = {"default": f"mark-{self.count}-default", **marks}
+        texts["dingding"] = {"msgType": "markdown", "title": "t", "content": marks["dingding"]}
+        passing = {
+            protocol: tapped.passes(marks[protocol])
+            for protocol, tapped in self.taps.items()
+            if protocol != but
+        }
+        body = smn.PublishMessageRequestBody(subject="all", message_structure=json.dumps(texts))
+        request = smn.PublishMessageRequest(topic_urn=self.topic, body=body)
+        began = time.perf_counter()
+        await asyncio.to_thread(self.sdk.publish_message, request)
+        await asyncio.wait(passing.values(), timeout=ARRIVAL_SECONDS)
+        missing = [protocol for protocol, future in passing.items() if not future.done()]
+        assert not missing, f"not sent within {ARRIVAL_SECONDS} s: {missing}"
+        return {protocol: future.result() - began for protocol, future in passing.items()}
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Everything started, everybody subscribed."""
+    made = World()
+    async with AsyncExitStack() as stack:
+        await _serve_everything(made, stack)
+        tables = "".join(_toml(name, table) for name, table in made.tables.items())
+        (tmp_path / "tocsin.toml").write_text(tables)
+        running = await stack.enter_async_context(serve(tmp_path / "data"))
+        assert running.url, running.log
+        credentials = json.loads((running.data / "credentials.json").read_text())
+        made.sdk = build_client(credentials)
+        given = {"data": running.data, "config": tmp_path / "tocsin.toml"}
+        async with attach({**given, "allow_endpoints": "127.0.0.0/8"}) as engine:
+            assert set(made.endpoints) == set(engine.adapters) - {"https"}
+            topic = await engine.create_topic("everybody")
+            made.topic = topic.urn
+            for protocol, (endpoint, extension) in made.endpoints.items():
+                await engine.subscribe(
+                    topic.urn, protocol, endpoint, extension=extension, confirmed=True
+                )
+        yield made
+
+
+async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
+    """A server on this machine for every protocol, as strict as its documentation."""
+
+    async def hook(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", hook)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    http = await stack.enter_async_context(tap(runner.addresses[0][1]))
+    made.add("http", http, f"http://127.0.0.1:{http.port}/")
+
+    mail = await stack.enter_async_context(tap((await stack.enter_async_context(relay())).port))
+    one = {"host": "127.0.0.1", "port": mail.port, "tls": "none"}
+    made.tables["smtp"] = {"relays": [one], "sender": "tocsin@example.com"}
+    made.add("email", mail, "somebody@example.com")
+
+    for protocol, name in (("sms", "sms"), ("callnotify", "voice")):
+        gateway = await stack.enter_async_context(phone_gateway())
+        phone = await stack.enter_async_context(tap(gateway.url))
+        made.tables[name] = gateway.table | {"url": f"http://127.0.0.1:{phone.port}/send"}
+        made.add(protocol, phone, "+8613600000000")
+
+    table: dict[str, Any] = {
+        "access_key": function_gateway.ACCESS_KEY,
+        "secret_key": function_gateway.SECRET_KEY,
+    }
+    for protocol, setting, endpoint, path in (
+        ("functionstage", "url", FUNCTION, "functions/{urn}/invocations-async"),
+        ("functiongraph", "workflow_url", "workflow-1", "workflows/{id}/executions"),
+    ):
+        graph = await stack.enter_async_context(function_graph())
+        graph.functions = {endpoint}
+        functions = await stack.enter_async_context(tap(graph.url))
+        table[setting] = f"http://127.0.0.1:{functions.port}/v2/{{project}}/fgs/{path}"
+        made.add(protocol, functions, endpoint)
+    made.tables["function"] = table
+
+    for protocol, name, platform, path in (
+        ("dingding", "dingtalk", DingTalk, "/robot/send?access_token=0a1b2c3d"),
+        ("feishu", "lark", Lark, "/open-apis/bot/v2/hook/0a1b2c3d"),
+        ("wechat", "wecom", WeCom, "/cgi-bin/webhook/send?key=0a1b2c3d"),
+    ):
+        bots = platform(_now_ms)
+        bots.add("0a1b2c3d")
+        bot = await stack.enter_async_context(tap(await stack.enter_async_context(served(bots))))
+        made.tables[name] = {"base_urls": [f"http://127.0.0.1:{bot.port}"]}
+        made.add(protocol, bot, f"http://127.0.0.1:{bot.port}{path}")
+
+    robots = DingTalkApps(_now_ms)
+    robots.apps[APP["app_key"]], robots.robots = APP["app_secret"], {APP["robot_code"]}
+    robots.add("user-1")
+    robot = await stack.enter_async_context(tap(await stack.enter_async_context(served(robots))))
+    made.tables["dingtalkbot"] = {"api_url": f"http://127.0.0.1:{robot.port}"}
+    made.add("dingTalkBot", robot, "user-1", **APP)
+
+    groups = WeLink(_now_ms)
+    groups.apps[CLIENT["client_id"]] = CLIENT["client_secret"]
+    groups.add("123456")
+    group = await stack.enter_async_context(tap(await stack.enter_async_context(served(groups))))
+    made.tables["welink"] = {"url": f"http://127.0.0.1:{group.port}"}
+    made.add("welink", group, "123456", **CLIENT)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _toml(name: str, table: Mapping[str, Any]) -> str:
+    lines = [f"{key} = {_value(value)}\n" for key, value in table.items()]
+    return f"[adapters.{name}]\n{''.join(lines)}\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(k)} = {_value(v)}' for k, v in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value)
+
+
+async def test_a_dead_server_delays_no_other_protocol(world: World) -> None:
+    """All receive a message; then each server in turn hangs or is gone, and all others do.
+
+    Compared with the slowest arrival while all were well.
+    """
+    well = [await world.publish() for _ in range(ROUNDS)]
+    bound = max(max(round_.values()) for round_ in well[1:]) + SLACK_SECONDS
+    for place, (protocol, tapped) in enumerate(world.taps.items()):
+        await tapped.become(Server.HUNG if place % 2 else Server.GONE)
+        took = await world.publish(but=protocol)
+        late = {name: round(seconds, 2) for name, seconds in took.items() if seconds > bound}
+        assert not late, f"with {protocol} dead: {late}; all well: at most {bound:.2f} s"
+        await tapped.become(Server.WELL)
