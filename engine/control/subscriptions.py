@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -115,11 +116,11 @@ class Subscriptions:
         """
         results: list[Added | Refused | None] = [None] * len(requests)
         wishes: dict[str, list[tuple[int, Wish]]] = {}
-        for position, request in enumerate(requests):
-            try:
-                wish = await self._wish(request)
-            except Refused as refused:
-                results[position] = refused
+        # Together: each endpoint's name may take seconds to resolve.
+        tried = await asyncio.gather(*(self._tried(request) for request in requests))
+        for position, (request, wish) in enumerate(zip(requests, tried, strict=True)):
+            if isinstance(wish, Refused):
+                results[position] = wish
             else:
                 wishes.setdefault(request.protocol, []).append((position, wish))
         if len(requests) == 1 and isinstance(results[0], Refused):
@@ -308,6 +309,12 @@ class Subscriptions:
         if adapter is None:
             raise Refused("SMN.0011", f"Enabled are {', '.join(sorted(self._adapters))}.")
         return adapter
+
+    async def _tried(self, request: Request) -> Wish | Refused:
+        try:
+            return await self._wish(request)
+        except Refused as refused:
+            return refused
 
     async def _wish(self, request: Request) -> Wish:
         self._adapter(request.protocol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -371,3 +372,23 @@ async def test_filtered_pages_follow_a_marker(world: World) -> None:
     answer = (await world.call("GET", f"{path}&marker={urns[1]}")).json
     assert [one["subscription_urn"] for one in answer["subscriptions"]] == urns[2:4]
     assert answer["subscription_count"] == 5
+
+
+async def test_the_names_of_a_batch_are_resolved_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty slow ones keep a caller waiting as long as one."""
+    waiting: list[str] = []
+    all_ask = asyncio.Event()
+
+    async def check(protocol: str, endpoint: str, extension: object) -> None:
+        waiting.append(endpoint)
+        if len(waiting) == 50:
+            all_ask.set()
+        await all_ask.wait()
+
+    monkeypatch.setattr(world.engine.adapters["http"], "check", check)
+    batch = [{"protocol": "http", "endpoint": f"http://127.0.0.1:9/{n}"} for n in range(50)]
+    async with asyncio.timeout(10):
+        answer = await world.call("POST", "{subs}", {"subscriptions": batch})
+    assert {one["http_code"] for one in answer.json["subscriptions_result"]} == {201}
