@@ -379,13 +379,15 @@ class Limits:
 
     ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
     confirmed; ``rates`` bound the attempts at one endpoint, all of them at once (none: as fast
-    as it goes); ``secret_endpoint`` marks endpoints that are secrets themselves and are kept
+    as it goes); ``digest`` says that what has to wait for them is merged (`ports.Merging`);
+    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept
     encrypted. ``confirmations`` are windows of confirmation messages for one endpoint.
     """
 
     max_bytes: int = 262_144
     confirm: bool = True
     rates: tuple[Rate, ...] = ()
+    digest: bool = False
     secret_endpoint: bool = False
     confirmations: tuple[Window, ...] = ()
 

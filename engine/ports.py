@@ -6,7 +6,7 @@ knows nothing else of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -208,4 +208,19 @@ class Adapter(Protocol[Content, Prepared]):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+class Merging(Adapter[Content, Prepared], Protocol[Content, Prepared]):
+    """An adapter that can make one message of several; ``limits.digest`` says that it shall.
+
+    It needs rates: what has to wait for them shares the next free turn.
+    """
+
+    def merge(self, contents: Sequence[Content]) -> Content:
+        """One content that says all that these say, in their order; there are two at least.
+
+        It leaves nothing out: where its `size` is above ``limits.max_bytes`` the engine asks
+        again for fewer of them.
+        """
         ...

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from engine.errors import StoreError
 from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import UNFLUSHED, Batch, Delivery, Try
+from engine.pipeline.digest import Gathering, in_order, merged, merges
 from engine.pipeline.places import Places
 from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from engine.models import Outcome
     from engine.pipeline.health import Health
     from engine.pipeline.limits import FlowControl
-    from engine.ports import Clock
+    from engine.ports import Clock, Merging
     from engine.settings import Settings
     from engine.store.limiter import Limiter
 
@@ -69,6 +70,7 @@ class Dispatcher:
         self._read_at = 0.0
         self._now_ms = 0
         self._draining = False
+        self._gathering = Gathering(self._spawn, self._together)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -108,6 +110,10 @@ class Dispatcher:
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
         """Start what has a reserved time, and that now; reserve one for all others."""
+        if merges(batch):
+            batch.running.update([delivery.seat for delivery in due])
+            self._gathering.put(due)
+            due = []
         try:
             self._queue(batch, await self._reserved(batch, due))
         except StoreError as error:
@@ -133,12 +139,7 @@ class Dispatcher:
         ]
         if not asking:
             return due
-        times = await self._limiter.reserve(
-            "rates",
-            [f"{batch.protocol}\n{delivery.entry.state.endpoint}" for delivery in asking],
-            batch.adapter.limits.rates,
-            before_ms=deadline_ms,
-        )
+        times = await self._reserve(asking, before_ms=deadline_ms)
         for delivery, at_ms in zip(asking, times, strict=True):
             delivery.reserved_ms = at_ms
         now_ms = self._clock.now_ms()
@@ -161,6 +162,76 @@ class Dispatcher:
         later_ms = min(self._clock.now_ms() + _LIMITER_WAIT_MS, batch.deadline_ms)
         for delivery in due:
             batch.row.waiting[delivery.seat] = Waiting(delivery.tries, later_ms, delivery.entry.id)
+
+    async def _reserve(self, deliveries: list[Delivery], *, before_ms: int) -> list[int]:
+        """Reserve a turn for each delivery of a protocol."""
+        batch = deliveries[0].batch
+        return await self._limiter.reserve(
+            "rates",
+            [f"{batch.protocol}\n{delivery.entry.state.endpoint}" for delivery in deliveries],
+            batch.adapter.limits.rates,
+            before_ms=before_ms,
+        )
+
+    async def _together(self, gathered: list[Delivery]) -> None:
+        """Send what a subscription is owed as one message, if it is its turn; the rest waits."""
+        now_ms = self._clock.now_ms()
+        going = in_order([d for d in gathered if self._still_to_send(d, now_ms)])
+        if not going:
+            return
+        before_ms = now_ms + going[0].batch.leeway_ms
+        try:
+            (at_ms,) = await self._reserve(going[:1], before_ms=before_ms)
+        except StoreError as error:
+            log.warning("limiter.failed", extra={"error": str(error)})
+            at_ms = now_ms + _LIMITER_WAIT_MS
+        if at_ms >= before_ms:
+            for delivery in going:
+                self._postpone(delivery, min(at_ms, delivery.batch.deadline_ms))
+            return
+        await asyncio.sleep(max(at_ms - self._clock.now_ms(), 0) / 1000)
+        await self._send_merged([d for d in going if not d.batch.closed])
+
+    def _still_to_send(self, delivery: Delivery, now_ms: int) -> bool:
+        """Whether a gathered delivery is to be sent now; if not it has been dealt with."""
+        batch = delivery.batch
+        if batch.closed or (batch.stale and not self._still_owed(delivery)):
+            return False
+        if self._loop.time() >= batch.lease_until:
+            self._postpone(delivery, now_ms)
+        elif now_ms >= batch.deadline_ms:
+            self._end_now(delivery, End.EXPIRED, "time_to_live passed")
+        elif _is_quiet(delivery, now_ms):
+            quiet_ms = delivery.entry.state.quiet_until_ms
+            self._postpone(delivery, min(quiet_ms, batch.deadline_ms))
+        else:
+            return not (self._health.parked and self._leave_alone(delivery, now_ms))
+        return False
+
+    async def _send_merged(self, going: list[Delivery]) -> None:
+        """One attempt for all that fit into one message; what came of it came of each."""
+        if not going:
+            return
+        first, count = going[0], len(going)
+        batch = first.batch
+        started, started_ms = self._loop.time(), self._clock.now_ms()
+        outcome: Outcome
+        try:
+            adapter = cast("Merging[Any, Any]", batch.adapter)
+            content, count = merged(adapter, [delivery.batch.content for delivery in going])
+            outcome = await adapter.send(content, first.entry.prepared)
+        except Exception:
+            log.exception(
+                "adapter.failed",
+                extra={"protocol": batch.protocol, "message_id": batch.reference.message_id},
+            )
+            outcome = Retry("the adapter failed")
+        for delivery in going[count:]:
+            self._postpone(delivery, started_ms)
+        for delivery in going[:count]:
+            delivery.started, delivery.started_ms = started, started_ms
+            if not delivery.batch.closed:
+                self._record(delivery, outcome, alone=delivery is first)
 
     async def _one_by_one(self, batch: Batch, due: list[Delivery]) -> None:
         """Run a batch that was claimed too often: whoever died may have died of one seat.
@@ -303,7 +374,11 @@ class Dispatcher:
 
     # Recording
 
-    def _record(self, delivery: Delivery, outcome: Outcome) -> None:
+    def _record(self, delivery: Delivery, outcome: Outcome, *, alone: bool = True) -> None:
+        """Turn an outcome into what becomes of a delivery.
+
+        ``alone`` is false for all but the first that shared an attempt: it counts once.
+        """
         batch, state = delivery.batch, delivery.entry.state
         took_ms = int((self._loop.time() - delivery.started) * 1000)
         if isinstance(outcome, Delivered):
@@ -317,7 +392,8 @@ class Dispatcher:
         match outcome:
             case Retry(reason, code, after_ms, answer):
                 self.places.failed(state, took_ms)
-                self._health.failed(state, batch.reference.topic_id)
+                if alone:
+                    self._health.failed(state, batch.reference.topic_id)
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._retry(delivery, last, after_ms)

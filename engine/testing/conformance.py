@@ -71,6 +71,7 @@ class AdapterConformance(AdapterCase):
         """The engine enforces what the adapter declares; the contract has its say too."""
         with self.play() as play:
             limits = play.adapter.limits
+            merge = getattr(play.adapter, "merge", None)
         assert_that(isinstance(limits, Limits), f"limits is {limits!r}, not Limits")
         assert_that(0 < limits.max_bytes <= 262_144, f"max_bytes is {limits.max_bytes}")
         for rate in limits.rates:
@@ -79,6 +80,9 @@ class AdapterConformance(AdapterCase):
                 0 < rate.margin_s <= rate.period_s / 4,
                 f"the margin of {rate} is not within a quarter of its period",
             )
+        if limits.digest:
+            assert_that(callable(merge), "it declares digests and has no method merge")
+            assert_that(bool(limits.rates), "it declares digests and no rates that call for them")
         for window in limits.confirmations:
             assert_that(min(window.count, window.period_s) > 0, f"{window} admits nothing")
             assert_that(window.penalty_s >= 0, f"{window} has a negative penalty")

@@ -1,4 +1,7 @@
-"""A protocol whose server is dead delays no other: measured in virtual time, where only waits show."""
+"""A protocol whose server is dead delays no other.
+
+Measured in virtual time, where nothing shows but waits.
+"""
 
 from __future__ import annotations
 
