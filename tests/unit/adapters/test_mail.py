@@ -9,7 +9,7 @@ from email.header import decode_header, make_header
 from email.utils import getaddresses
 from html import unescape
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import _mail
@@ -79,6 +79,7 @@ def decoded(value: str) -> str:
     return str(make_header(decode_header(value)))
 
 
+@settings(deadline=None)
 @given(texts.filter(len), texts, texts)
 def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
     """In message, subject and display name; no header is added, and no line is a server's."""
@@ -109,6 +110,7 @@ def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
         assert decoded(phrase) == line(name)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_no_line_of_a_mail_ends_it(text: str) -> None:
     """Dots are doubled, and a server that halves them has the mail as it was."""
