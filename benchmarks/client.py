@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
@@ -36,6 +37,13 @@ class Credentials:
     project_id: str
     access_key: str
     secret_key: str
+
+
+class Published(NamedTuple):
+    """A message that was accepted; ``sent`` is the monotonic time when its request was ready."""
+
+    message_id: str
+    sent: float
 
 
 class ApiClient:
@@ -65,11 +73,18 @@ class ApiClient:
         answer = await self._post(self._base, {"name": name, "display_name": ""})
         return str(answer["topic_urn"])
 
-    async def publish(self, topic_urn: str, message: str, subject: str = "benchmark") -> str:
+    async def publish(self, topic_urn: str, message: str) -> str:
         """Publish; returns the message id once the API has acknowledged."""
+        return (await self.timed_publish(topic_urn, message)).message_id
+
+    async def timed_publish(self, topic_urn: str, message: str) -> Published:
+        """As `publish`, and when the signed request was ready."""
         path = f"{self._base}/{quote(topic_urn, safe='')}/publish"
-        answer = await self._post(path, {"subject": subject, "message": message})
-        return str(answer["message_id"])
+        body = json.dumps({"subject": "benchmark", "message": message}).encode()
+        url, headers = self._signed("POST", path, body)
+        sent = time.monotonic()
+        answer = await self._send("POST", url, headers, body)
+        return Published(str(answer["message_id"]), sent)
 
     async def create_template(self, name: str) -> None:
         """Create a message template."""
@@ -109,13 +124,20 @@ class ApiClient:
     async def _ask(
         self, method: str, path: str, body: bytes = b"", more: Mapping[str, str] | None = None
     ) -> dict[str, object]:
+        url, headers = self._signed(method, path, body)
+        return await self._send(method, url, headers | (more or {}), body)
+
+    def _signed(self, method: str, path: str, body: bytes) -> tuple[URL, dict[str, str]]:
         url = URL(self._credentials.endpoint + path, encoded=True)
-        headers = signed_headers(self._credentials, method, str(url), body, now=datetime.now(UTC))
-        headers |= more or {}
+        return url, signed_headers(self._credentials, method, str(url), body, now=datetime.now(UTC))
+
+    async def _send(
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes
+    ) -> dict[str, object]:
         async with self._session.request(method, url, data=body or None, headers=headers) as answer:
             text = await answer.text()
             if answer.status >= 300:
-                raise ApiError(f"{method} {path}: {answer.status} {text}")
+                raise ApiError(f"{method} {url.path}: {answer.status} {text}")
             found: dict[str, object] = json.loads(text) if text else {}
             return found
 

@@ -197,7 +197,7 @@ class Hands:
         )
         batches, _ = await self.intake.load(
             [
-                Taken(protocol, entry_id, fields[1])
+                Taken.of(protocol, entry_id, fields)
                 for _, entries in reply or ()
                 for entry_id, fields in entries
             ]

@@ -1,7 +1,7 @@
 -- Store a message, number it and queue its pages; the first quantum is planned at once.
 --
 -- KEYS  1 topic  2 message  3 recent  4 gauges  5 idempotency (or the message again)
---       then for each protocol of ARGV[16..]: inbox, backlog, lane
+--       then for each protocol of ARGV[17..]: inbox, backlog, lane, first page
 -- ARGV  1 message id  2 topic id  3 content  4 window of `recent` in ms
 --       5 idempotency digest or ''  6 its window in ms
 --       7 quantum in pages  8 lane limit  9 backlog limit
@@ -9,7 +9,8 @@
 --       12 memory flag: 1 = the server is too full  13 what the caller knows of the topic: when
 --       it was updated, a space, its KMS binding  14 group
 --       15 ' protocol protocol ' that the message is for, or '' for all
---       16.. protocols the caller knows of
+--       16 most bytes of content that travel with a lane's entry
+--       17.. protocols the caller knows of
 -- Returns {status, message id, sequence, active protocols}; status is ok, replay, conflict, gone,
 --       protocols (call again with the active ones), stale (read the topic again), full (backlog)
 --       or memory.
@@ -48,7 +49,7 @@ elseif record[2] then
   end
 end
 local slots = {}
-for i = 16, #ARGV do slots[ARGV[i]] = 6 + (i - 16) * 3 end
+for i = 17, #ARGV do slots[ARGV[i]] = 6 + (i - 17) * 4 end
 for _, protocol in ipairs(active) do
   if not slots[protocol] then return {'protocols', '', 0, record[2]} end
 end
@@ -80,6 +81,8 @@ if addressed then
   return {'ok', id, sequence, record[2] or ''}
 end
 
+-- What is short and goes to one page needs no load, if its worker knows the page as it is now.
+local brief = total == 1 and #ARGV[3] <= tonumber(ARGV[16])
 local quantum, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
 for i, protocol in ipairs(active) do
   local slot = slots[protocol]
@@ -90,8 +93,11 @@ for i, protocol in ipairs(active) do
     local loans = redis.pcall('XPENDING', lane, ARGV[14])
     local queued = redis.call('XLEN', lane) - (loans.err and 0 or loans[1])
     local room = math.min(quantum, limit - queued)
+    local version = brief and redis.call('LLEN', inbox) == 0 and redis.call('HGET', KEYS[slot + 3], 'v')
     while planned < pages[i] and planned < room do
-      redis.call('XADD', lane, '*', 'b', id .. ':' .. topic_id .. ':' .. planned)
+      local entry = {'b', id .. ':' .. topic_id .. ':' .. planned}
+      if version then entry = {entry[1], entry[2], 's', sequence, 'v', version, 'c', ARGV[3]} end
+      redis.call('XADD', lane, '*', unpack(entry))
       planned = planned + 1
     end
   end

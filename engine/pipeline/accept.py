@@ -44,6 +44,8 @@ LANE_LIMIT = 32
 
 _ACCEPT = script(__file__, "accept")
 _RECENT_MS = 10_000
+_BRIEF_BYTES = 4096
+"""Content that travels with its only lane entry, at most: it is in memory twice meanwhile."""
 _KNOWN_TOPICS = 10_000
 _MEMORY_CHECK_S = 1.0
 _CLOCK_SYNC_S = 60.0
@@ -291,6 +293,7 @@ class Publisher:
                 keys.inbox(shard, protocol),
                 keys.backlog(shard, protocol),
                 keys.lane(shard, protocol),
+                keys.page(message.topic_id, protocol, 0),
             )
         return found
 
@@ -316,6 +319,7 @@ class Publisher:
             offer.topic_seen,
             GROUP,
             "" if only is None else f" {' '.join(sorted(only))} ",
+            _BRIEF_BYTES,
         )
 
     async def _topic(self, urn: str, *, fresh: bool) -> tuple[Topic, str]:

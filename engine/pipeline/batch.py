@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring as quoted
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
@@ -17,7 +17,7 @@ from engine.policy import detection, filters
 from engine.policy.rates import leeway_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.models import Message
     from engine.pipeline.pages import Entry
@@ -30,11 +30,26 @@ UNFLUSHED = 128
 
 
 class Taken(NamedTuple):
-    """A lane entry on loan to this worker."""
+    """A lane entry on loan to this worker.
+
+    What was short enough came with it: ``content``, its ``sequence`` number, and the ``version``
+    of its only page when it was accepted.
+    """
 
     protocol: str
     entry_id: bytes
     member: bytes
+    sequence: int = 0
+    version: str = ""
+    content: bytes = b""
+
+    @classmethod
+    def of(cls, protocol: str, entry_id: bytes, fields: Sequence[bytes]) -> Self:
+        """An entry as a read shows it."""
+        if len(fields) == 2:
+            return cls(protocol, entry_id, fields[1])
+        _, member, _, sequence, _, version, _, content = fields
+        return cls(protocol, entry_id, member, int(sequence), version.decode(), content)
 
 
 class Delivery:

@@ -43,6 +43,8 @@ _CLAIM = script(__file__, "claim")
 _GROUPS = script(__file__, "groups")
 _CLAIM_AT_ONCE = 8
 _CONTENTS = 32
+_FRESH_S = 0.1
+"""Age at which an entry that brought everything needs no look at what has changed since."""
 _CONTENT_BYTES = 4 * 1024**2
 
 
@@ -104,10 +106,17 @@ class Intake:
 
         Batches that went to another by now are left out.
         """
-        read = [(entry, reference) for entry in taken if (reference := self._reference(entry))]
+        read, at_once = [], []
+        for entry in taken:
+            reference = self._reference(entry)
+            if reference is None:
+                await self._discard(entry)
+            elif batch := self._open_at_once(entry, reference):
+                at_once.append(batch)
+            else:
+                read.append((entry, reference))
         if not read:
-            await self._discard(taken)
-            return [], set()
+            return at_once, set()
         # Pinned: what the script is told to be known must not leave the caches meanwhile.
         pages = self._pages.pin((ref.topic_id, e.protocol, ref.page) for e, ref in read)
         contents = [self._contents.get((ref.message_id, e.protocol)) for e, ref in read]
@@ -131,12 +140,10 @@ class Intake:
         asked = asyncio.get_running_loop().time()
         loaded = await self._store.run(_LOAD, keys, args)
         await self._learn_keys(loaded, contents)
-        if len(read) < len(taken):
-            await self._discard([entry for entry in taken if not self._reference(entry)])
         backlogged = {
             entry.protocol for (entry, _), reply in zip(read, loaded, strict=True) if reply[0]
         }
-        return [
+        return at_once + [
             self._open(entry, ref, reply[1:], asked, page, content)
             for (entry, ref), reply, page, content in zip(
                 read, loaded, pages, contents, strict=True
@@ -183,13 +190,42 @@ class Intake:
         except StoreError:
             return None
 
-    async def _discard(self, unreadable: Sequence[Taken]) -> None:
-        """Take entries that nobody can read out of their lanes: nothing may circle."""
-        for entry in unreadable:
-            log.error("lane.entry_discarded", extra={"member": repr(entry.member[:120])})
-            lane = self._keys.lane(self._shard, entry.protocol)
-            await self._store.call("XACK", lane, GROUP, entry.entry_id, repeatable=True)
-            await self._store.call("XDEL", lane, entry.entry_id, repeatable=True)
+    async def _discard(self, entry: Taken) -> None:
+        """Take an entry that nobody can read out of its lane: nothing may circle."""
+        log.error("lane.entry_discarded", extra={"member": repr(entry.member[:120])})
+        lane = self._keys.lane(self._shard, entry.protocol)
+        await self._store.call("XACK", lane, GROUP, entry.entry_id, repeatable=True)
+        await self._store.call("XDEL", lane, entry.entry_id, repeatable=True)
+
+    def _open_at_once(self, taken: Taken, reference: Reference) -> Batch | None:
+        """A batch whose entry has brought everything, None for one that has to be loaded.
+
+        It was accepted just now, for the page as this worker knows it, and this is its first
+        reader: there is no row yet, and nobody can have taken it over. It goes to whom it was
+        accepted for, as one does that was loaded a moment before its page has changed.
+        """
+        if not taken.content or sealed_by(taken.content):
+            return None
+        key = (reference.topic_id, taken.protocol, reference.page)
+        (page,) = self._pages.pin([key])
+        accepted_ms = int(taken.entry_id.partition(b"-")[0])
+        fresh = abs(self._store.clock.now_ms() - accepted_ms) <= _FRESH_S * 1000
+        if page is None or page.version != taken.version or not fresh:
+            return None
+        now = asyncio.get_running_loop().time()
+        batch = Batch(
+            shard=self._shard,
+            taken=taken,
+            reference=reference,
+            claims=1,
+            row=Row(),
+            adapter=self._adapters[taken.protocol],
+            now=now,
+            lease_until=now + self._settings.lease_seconds - _FRESH_S,
+        )
+        batch.sequence = taken.sequence
+        self._fill_or_bury(batch, taken.content, taken.version.encode(), None, page, None)
+        return batch
 
     def _open(
         self,
@@ -222,19 +258,31 @@ class Intake:
             self._bury(batch, page, seats)
         else:
             batch.sequence = int(sequence)
-            try:
-                self._fill(batch, content, version, seats, page, known)
-            except KeyGone as error:
-                log.error(  # noqa: TRY400 - it says all there is to know
-                    "message.sealed",
-                    extra={"message_id": reference.message_id, "reason": str(error)},
-                )
-                self._bury(batch, page, seats, str(error))
-            except Exception:
-                # Content that cannot be read or rendered would fail for ever.
-                log.exception("message.unreadable", extra={"message_id": reference.message_id})
-                self._bury(batch, page, seats)
+            self._fill_or_bury(batch, content, version, seats, page, known)
         return batch
+
+    def _fill_or_bury(
+        self,
+        batch: Batch,
+        content: bytes,
+        version: bytes | None,
+        seats: Sequence[bytes] | None,
+        page: Page | None,
+        known: _Rendered | None,
+    ) -> None:
+        message_id = batch.reference.message_id
+        try:
+            self._fill(batch, content, version, seats, page, known)
+        except KeyGone as error:
+            log.error(  # noqa: TRY400 - it says all there is to know
+                "message.sealed",
+                extra={"message_id": message_id, "reason": str(error)},
+            )
+            self._bury(batch, page, seats, str(error))
+        except Exception:
+            # Content that cannot be read or rendered would fail for ever.
+            log.exception("message.unreadable", extra={"message_id": message_id})
+            self._bury(batch, page, seats)
 
     def _fill(
         self,

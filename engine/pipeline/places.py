@@ -35,8 +35,8 @@ _NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 500, 5_000
 _SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 10_000, 60_000
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
-_SUSPECT_SHARE = 8
-"""Suspects get an eighth of the second pool: each attempt at a silent endpoint costs a new
+_SUSPECT_SHARE = 16
+"""Suspects get a sixteenth of the second pool: each attempt at a silent endpoint costs a new
 connection and its timeout, five times what a delivery on a kept one does."""
 _ENDPOINT_QUEUE = 256
 

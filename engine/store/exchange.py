@@ -172,6 +172,7 @@ class Reader:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort("closed")
+            await connection.closed()
 
     async def _connect(self) -> Link:
         if self._servers.stale:

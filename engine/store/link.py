@@ -74,6 +74,7 @@ class Link(asyncio.Protocol):
         )
         self._waiting: deque[_Asked] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def load(self) -> int:
@@ -102,6 +103,14 @@ class Link(asyncio.Protocol):
         self.broken = True
         if not self._waiting and self._transport is not None:
             self._transport.close()
+
+    async def closed(self) -> None:
+        """Wait until the connection has ended, after `retire` or `abort`; cut it if it hangs."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await asyncio.shield(self._closed)
+        except TimeoutError:
+            self.abort("closed")
 
     def abort(self, reason: str) -> None:
         """Close now; calls under way fail with `ConnectionLost`."""
@@ -138,6 +147,8 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody who waits."""
         self._fail(str(exc or "closed by the server"))
+        if not self._closed.done():
+            self._closed.set_result(None)
 
     def _fail(self, reason: str) -> None:
         self.broken = True
@@ -162,6 +173,8 @@ class Link(asyncio.Protocol):
             if not asked.future.done():
                 asked.future.set_exception(TimeoutError())
             self.broken = True
+        if self._waiting:
+            self.abort("silent")
 
 
 async def connect(place: Place, *, tls: bool, options: Mapping[str, Any]) -> tuple[Link, bytes]:

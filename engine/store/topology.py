@@ -80,7 +80,7 @@ class _Standalone:
         self.stale = False
 
     async def close(self) -> None:
-        self._node.close()
+        await self._node.close()
 
 
 class _Sentinel:
@@ -118,7 +118,7 @@ class _Sentinel:
                 previous, options = self._master, self._target.options
                 self._master = Node(place, tls=self._target.tls, options=options)
                 if previous is not None:
-                    previous.close()
+                    await previous.close()
             else:
                 # The same place may be a server that was demoted or has restarted.
                 self._master.drop_links()
@@ -142,7 +142,7 @@ class _Sentinel:
 
     async def close(self) -> None:
         for node in (*self._sentinels, *self.masters()):
-            node.close()
+            await node.close()
 
 
 class _Cluster:
@@ -182,7 +182,7 @@ class _Cluster:
             self._slots = slots
             masters = set(self.masters())
             for place in [place for place, node in self._nodes.items() if node not in masters]:
-                self._nodes.pop(place).close()
+                await self._nodes.pop(place).close()
             self.stale = False
 
     async def _ask(self) -> list[tuple[int, int, Place]]:
@@ -201,7 +201,7 @@ class _Cluster:
 
     async def close(self) -> None:
         for node in self._nodes.values():
-            node.close()
+            await node.close()
 
 
 async def _ask_one(node: Node, command: Command) -> Any:

@@ -182,10 +182,13 @@ class Node:
         for link in links:
             link.retire()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections, each after the calls under way."""
         self._closed = True
+        links = self._shared + self._own
         self.drop_links()
+        for link in links:
+            await link.closed()
 
     async def _share(self) -> Link:
         self._opening += 1

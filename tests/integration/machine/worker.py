@@ -139,7 +139,7 @@ class SlowWorker:
         )  # fmt: skip
         names = {lane.encode(): protocol for protocol, lane in lanes.items()}
         return [
-            Taken(names[lane], entry_id, fields[1])
+            Taken.of(names[lane], entry_id, fields)
             for lane, entries in reply or ()
             for entry_id, fields in entries
         ]
