@@ -94,6 +94,8 @@ class World:
             retry_delays=(10.0, 20.0),
             blacklist_failures=10**9,
             max_ttl=86_400,
+            # A delivery that waited at its endpoint would start on its own, not at a step.
+            endpoint_in_flight=10**6,
         )
         self.keys = keys = Keys(prefix, 1)
         self.prefix = prefix
