@@ -39,6 +39,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A worker that knows the page, and counts its loads from here on."""
     topic = await engine.create_topic("brief")
     made = Stage(engine, topic.urn, engine.keys.shard_of_topic(topic.id))
     await made.subscribe(1)
