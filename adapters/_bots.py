@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from json.encoder import encode_basestring
@@ -115,6 +115,9 @@ class BotSettings(AdapterSettings):
 class WebhookSettings(BotSettings):
     """Of bots behind webhooks: where there are such bots beside the platform's own."""
 
+    digest: bool = Field(
+        default=False, description="what has to wait for the bot's rate goes out as one message"
+    )
     base_urls: list[str] = Field(
         default_factory=list,
         description="private deployments whose webhooks are taken too: what stands before"
@@ -178,6 +181,7 @@ class Post:
     markdown: bool = False
     color: str = ""
     at: At = field(default_factory=At)
+    merged: bool = False
 
     @property
     def headed(self) -> str:
@@ -425,9 +429,17 @@ class WebhookBot:
     """Of the endpoint, behind the base URL; its group ``token`` is the endpoint's secret."""
     EXAMPLE: ClassVar[str]
     CODES: ClassVar[Codes]
+    DIGEST_BYTES: ClassVar[int] = 12_000
+    """Of a digest's text: what is surely not cut, whatever stands around it."""
 
     def __init__(self, ports: Ports, settings: WebhookSettings, *rates: Rate) -> None:
-        self.limits = Limits(confirm=False, secret_endpoint=True, rates=settings.rates(*rates))
+        self.limits = Limits(
+            max_bytes=_OWN_BYTES + self.DIGEST_BYTES if settings.digest else 262_144,
+            confirm=False,
+            secret_endpoint=True,
+            rates=settings.rates(*rates),
+            digest=settings.digest,
+        )
         self._settings = settings
         self._clock = ports.clock
         self._guard = ports.guard
@@ -458,8 +470,31 @@ class WebhookBot:
         return compose(message, protocol)
 
     def size(self, content: Post) -> int:
-        """Bytes of all bodies of one delivery."""
+        """Bytes of all bodies of one delivery; of a digest, which must not be cut, as it is."""
+        if content.merged:
+            names = (*content.at.mobiles, *content.at.users)
+            return _OWN_BYTES + json_bytes(content.text) + sum(2 * json_bytes(n) for n in names)
         return _OWN_BYTES + sum(len(wire(body)) for body in self.bodies(content, ""))
+
+    def merge(self, contents: Sequence[Post]) -> Post:
+        """All texts below their headings, a blank line between them, and all who are mentioned.
+
+        It is Markdown if one of them is.
+        """
+        first = contents[0]
+        return Post(
+            first.message_id,
+            "\n\n".join(post.headed for post in contents),
+            title=first.title,
+            markdown=any(post.markdown for post in contents),
+            color=next((post.color for post in contents if post.color), ""),
+            at=At(
+                everyone=any(post.at.everyone for post in contents),
+                mobiles=tuple(dict.fromkeys(n for post in contents for n in post.at.mobiles)),
+                users=tuple(dict.fromkeys(n for post in contents for n in post.at.users)),
+            ),
+            merged=True,
+        )
 
     async def send(self, content: Post, prepared: Target) -> Outcome:
         """One request a part, signed when it goes."""

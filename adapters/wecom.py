@@ -34,6 +34,7 @@ class WecomAdapter(WebhookBot):
 
     OFFICIAL = ("https://qyapi.weixin.qq.com",)
     PATH = re.compile(r"/cgi-bin/webhook/send\?key=(?P<token>[A-Za-z0-9._~-]{1,128})")
+    DIGEST_BYTES = _TEXT_BYTES
     EXAMPLE = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=KEY"
     CODES = Codes(
         member=("errcode",),

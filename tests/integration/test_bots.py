@@ -178,6 +178,28 @@ def test_parts_count(
     virtually(scene)
 
 
+@pytest.mark.parametrize("protocol", ["dingding", "feishu", "wechat"])
+def test_a_digest_leaves_nothing_out(
+    protocol: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred messages are a few, and each of them is in one, once and whole."""
+    name = {"dingding": "DINGTALK", "feishu": "LARK", "wechat": "WECOM"}[protocol]
+    monkeypatch.setenv(f"TOCSIN_{name}_DIGEST", "true")
+
+    async def scene() -> None:
+        async with ground(CASES[protocol], redis_url, tmp_path, monkeypatch) as here:
+            await here.burst(200)
+            assert here.platform.refusals == []
+            lines = [line for one in here.bot.shown for line in one.text.split("\n\n")]
+            said = Counter(line.removesuffix("\nalarm") for line in lines)
+            assert said == {f"{number} disk full": 1 for number in range(200)}
+            assert len(here.bot.shown) < 50
+            ended = await here.engine.delivery_log(here.urn, limit=1000)
+            assert [line.status for line in ended] == ["DELIVERED"] * 200
+
+    virtually(scene)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("protocol", ["dingding", "feishu", "wechat"])
