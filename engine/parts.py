@@ -50,6 +50,7 @@ from engine.store.connection import Store
 from engine.store.counters import Counters
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
+from engine.store.device_finder import DeviceFinder
 from engine.store.directory_records import DirectoryRecords
 from engine.store.events import Events
 from engine.store.homes import Homes
@@ -122,6 +123,8 @@ class Parts:
         guard = AddressGuard(settings.allow_endpoints)
         self._transport = AiohttpTransport(guard, timeout_s=settings.send_timeout)
         self._gateway = AiohttpTransport(None, timeout_s=settings.send_timeout)
+        self._push = ApplicationRecords(store, keys, vault, dataset.region)
+        self.device_finder = DeviceFinder(self._push, self.clock, dataset.region)
         self.adapters = load_adapters(
             Ports(
                 clock=self.clock,
@@ -131,6 +134,7 @@ class Parts:
                 signer=self.signer,
                 links=self.links,
                 outbox=self.outbox,
+                devices=self.device_finder,
             ),
             settings.adapters,
         )
@@ -164,15 +168,14 @@ class Parts:
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
-        push = ApplicationRecords(store, keys, self.vault, dataset.region)
-        self.applications = Applications(push, self.homes, self.adapters, dataset.region)
+        self.applications = Applications(self._push, self.homes, self.adapters, dataset.region)
         self.tags = Tags(
             self.topics,
             self.applications,
             TagRecords(store, keys, TOPICS),
             TagRecords(store, keys, APPLICATIONS),
         )
-        self.devices = Devices(push, self.applications, self.direct)
+        self.devices = Devices(self._push, self.applications, self.direct)
         self.sms = Sms(self.homes, self.direct, self.adapters, dataset.region)
         self.detection = Detection(
             topics=self.topics,

@@ -7,7 +7,7 @@ knows nothing else of the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from engine.adapter_settings import AdapterSettings
@@ -138,6 +138,31 @@ class Outbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MobileDevice:
+    """A device that a mobile platform can reach, and how its application is known there.
+
+    ``principal`` and ``credential`` are as `engine.control.applications` has checked them.
+    """
+
+    platform: str
+    token: str = field(repr=False)
+    enabled: bool
+    principal: str = field(repr=False)
+    credential: str = field(repr=False)
+
+
+class Devices(Protocol):
+    """Knows the endpoints of applications."""
+
+    async def find(self, urn: str) -> MobileDevice | None:
+        """The device with this URN, None if there is none; raises `StoreError`.
+
+        A change of a device is seen at once, one of its application within seconds.
+        """
+        ...
+
+
 def by_default(kind: type[Own]) -> Own:
     """What an adapter that no entry point names is configured with; the ``Configure`` port."""
     return kind()
@@ -154,6 +179,7 @@ class Ports:
     signer: Signer
     links: Links
     outbox: Outbox
+    devices: Devices
     configure: Configure = by_default
 
 

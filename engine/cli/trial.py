@@ -27,7 +27,7 @@ from engine.vault import Vault
 
 if TYPE_CHECKING:
     from engine.models import Outcome
-    from engine.ports import Adapter, Gateway, Transport
+    from engine.ports import Adapter, Gateway, MobileDevice, Transport
     from engine.settings import Settings
 
 PUBLIC_URL: Final = "https://tocsin.example"
@@ -67,6 +67,14 @@ class _Wall:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+class _NoDevices:
+    """Applications are in a data set, and here is none."""
+
+    async def find(self, urn: str) -> MobileDevice | None:
+        del urn
+        return None
 
 
 class _Recorder:
@@ -218,6 +226,7 @@ async def trial(settings: Settings) -> AsyncIterator[Trial]:
         signer=_Signer(record, settings.region),
         links=LinkMaker(Vault(secrets.token_bytes(32)), PUBLIC_URL, settings.region),
         outbox=record,
+        devices=_NoDevices(),
     )
     try:
         found = Trial(ports, settings, record)

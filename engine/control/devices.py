@@ -119,15 +119,8 @@ class Devices:
         return await self._direct.send(
             await self._applications.home(application),
             Kind.DIRECT,
-            (device.parts.id, PROTOCOL, device.token),
+            (device.parts.id, PROTOCOL, device.urn),
             Draft({"default": text}, ttl_s=ttl),
-            extension={
-                "endpoint_urn": device.urn,
-                "platform": platform,
-                "platform_principal": application.principal,
-                "platform_credential": application.credential,
-                "user_data": device.user_data,
-            },
         )
 
 

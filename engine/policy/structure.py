@@ -22,8 +22,8 @@ MAX_STRUCTURE_BYTES: Final = 262_144
 """Of the whole text, with braces, quotes, blanks and names."""
 
 PLATFORMS: Final = frozenset({"APNS", "APNS_SANDBOX", "HMS"})
-"""Push platforms: keys of a message to an application's endpoint, ignored by topics."""
-_IGNORED: Final = PLATFORMS | {"welinkRed"}
+"""Push platforms: what the protocol ``application`` has instead of a text of its own."""
+_IGNORED: Final = frozenset({"welinkRed"})
 BOT_TYPES: Final[Mapping[str, frozenset[str]]] = {
     "dingding": frozenset({"text", "markdown"}),
     "dingTalkBot": frozenset({"text", "markdown"}),
@@ -50,6 +50,10 @@ def parse(text: str, protocols: Collection[str]) -> dict[str, str]:
     for key, value in given.items():
         if key in _IGNORED:
             continue
+        if key in PLATFORMS:
+            if pushed := _platform(key, value):
+                content[key] = pushed
+            continue
         if key != "default" and key not in protocols and key not in RETIRED:
             raise _bad(f"{key[:64]!r} is no protocol.")
         found = _bot(key, value) if key in BOT_TYPES else None
@@ -66,12 +70,19 @@ def parse(text: str, protocols: Collection[str]) -> dict[str, str]:
 def parse_push(text: str, platform: str) -> str:
     """What a message to an application's endpoint says on its platform; codes as `parse`."""
     given = _object(text)
-    value = given.get(platform, given.get("default"))
+    found = _platform(platform, given.get(platform, given.get("default")))
+    if not found:
+        raise _bad(f"It has nothing for {platform}.")
+    return found
+
+
+def _platform(platform: str, value: object) -> str:
+    """What a push platform is sent, which may be written as an object."""
     if isinstance(value, dict):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    if not isinstance(value, str) or not value:
-        raise _bad(f"It has nothing for {platform}.")
-    return value
+    if value is not None and not isinstance(value, str):
+        raise _bad(f"The value of {platform} is neither a string nor an object.")
+    return value or ""
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 from engine.models import Delivered, Limits, Message, Outcome, Subscription, Window
 from engine.policy.protocols import TABLE
-from engine.ports import Answer, Ports, TransportError
+from engine.ports import Answer, MobileDevice, Ports, TransportError
 
 EPOCH_MS: Final = 1_700_000_000_000
 """What a `ManualClock` shows at first."""
@@ -145,6 +145,17 @@ class MemoryOutbox:
         self.entries.append((protocol, endpoint, fields))
 
 
+@dataclass(slots=True)
+class KnownDevices:
+    """Devices by their URNs; the ``Devices`` port."""
+
+    known: dict[str, MobileDevice] = field(default_factory=dict)
+
+    async def find(self, urn: str) -> MobileDevice | None:
+        """What is known of it."""
+        return self.known.get(urn)
+
+
 def fake_ports(**given: Any) -> Ports:
     """Ports made of fakes, but for those given by name.
 
@@ -161,6 +172,7 @@ def fake_ports(**given: Any) -> Ports:
         signer=FakeSigner(),
         links=FakeLinks(),
         outbox=MemoryOutbox(),
+        devices=KnownDevices(),
     )
     return replace(fakes, **given)
 

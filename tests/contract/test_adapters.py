@@ -5,6 +5,7 @@ A new adapter adds a class with its endpoints; everything else applies to it as 
 
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import distribution
 from typing import ClassVar
 
@@ -13,18 +14,21 @@ from pydantic import SecretStr
 from adapters.dingtalk import DingTalkAdapter, DingTalkBotAdapter
 from adapters.function import FunctionAdapter, FunctionSettings
 from adapters.lark import LarkAdapter
+from adapters.push import PushAdapter, PushSettings
 from adapters.sms import SmsAdapter, SmsSettings
 from adapters.smtp import SmtpAdapter
 from adapters.voice import VoiceAdapter, VoiceSettings
 from adapters.webhook import WebhookAdapter
 from adapters.wecom import WecomAdapter
 from adapters.welink import WelinkAdapter
-from engine.ports import Answer, Ports
+from engine.ports import Answer, MobileDevice, Ports
 from engine.registry import GROUP
-from engine.testing import Request, fake_ports
+from engine.testing import KnownDevices, Request, fake_ports
 from engine.testing.conformance import AdapterConformance, Outgoing, Sample
+from tests import push_kit
 from tests.platforms.apps import shown_text
 
+PHONE = f"urn:smn:region01:762bdb3251034f268af0e395c53ea09b:endpoint:HMS:shop:{'e' * 32}"
 FUNCTION = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize"
 
 
@@ -280,6 +284,25 @@ class TestMail(AdapterConformance):
 
     def make(self, ports: Ports) -> SmtpAdapter:
         return SmtpAdapter(ports)
+
+
+class TestPushToHms(AdapterConformance):
+    settings = PushSettings(enabled=True)
+    samples = (
+        Sample(
+            "application",
+            PHONE,
+            secrets=(push_kit.APP_SECRET, push_kit.DEVICE),
+            bad={PHONE[:-1]: "SMN.0012", PHONE.replace(":shop:", ":gone:"): "SMN.0012"},
+        ),
+    )
+
+    def answer(self, request: Request) -> Answer:
+        return push_kit.takes_all(request)
+
+    def make(self, ports: Ports) -> PushAdapter:
+        device = MobileDevice("HMS", push_kit.DEVICE, True, push_kit.APP_ID, push_kit.APP_SECRET)
+        return PushAdapter(replace(ports, devices=KnownDevices({PHONE: device})))
 
 
 def test_every_adapter_is_in_this_table() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import pytest
 from engine.app import Engine
 from engine.errors import Refused
 from engine.models import Kind, Limits, Outcome, Rejected, Retry
+from engine.ports import Devices, MobileDevice
 from engine.settings import Settings
 from engine.testing import RecordingAdapter, Sent
 from tests.api_client import Answer, Client, serving
-from tests.engines import all_ended, names_of_keys, open_engine, snapshot, working
+from tests.engines import all_ended, eventually, names_of_keys, open_engine, snapshot, working
 
 MISSING = "0" * 32
 HMS = {
@@ -42,6 +43,11 @@ class World:
     engine: Engine
     client: Client
     push: RecordingAdapter
+
+    @property
+    def devices(self) -> Devices:
+        """What adapters are lent."""
+        return self.engine.device_finder
 
     @property
     def project(self) -> str:
@@ -269,7 +275,7 @@ async def test_bad_endpoints_change_nothing(world: World) -> None:
 
 
 async def test_a_message_reaches_one_endpoint(world: World) -> None:
-    """A direct message that brings the device and its application's secrets to the adapter."""
+    """A direct message, addressed by URN; the adapter finds the device and what it needs."""
     application = await world.create(HMS)
     urn = await world.register(application, "token-1", "Ann")
     await world.register(application, "token-2")
@@ -282,14 +288,43 @@ async def test_a_message_reaches_one_endpoint(world: World) -> None:
     assert (sent.message.id, sent.message.kind) == (answer.json["message_id"], Kind.DIRECT)
     assert sent.message.text("application") == '{"hps": {}}'
     assert sent.message.deadline_ms - sent.message.created_ms == 60_000
-    assert sent.subscription.endpoint == "token-1"
-    assert sent.subscription.extension == {
-        "endpoint_urn": urn,
-        "platform": "HMS",
-        "platform_principal": HMS["platform_principal"],
-        "platform_credential": HMS["platform_credential"],
-        "user_data": "Ann",
-    }
+    assert sent.subscription.endpoint == urn
+    assert await world.devices.find(urn) == MobileDevice(
+        platform="HMS",
+        token="token-1",
+        enabled=True,
+        principal=HMS["platform_principal"],
+        credential=HMS["platform_credential"],
+    )
+
+
+async def test_a_device_is_found_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own changes at once, its application's within seconds; what is gone is not found."""
+    monkeypatch.setattr("engine.store.device_finder._KEPT_MS", 200)
+    application = await world.create(HMS)
+    urn = await world.register(application, "t")
+    found = await world.devices.find(urn)
+    assert found is not None
+    await world.call("PUT", f"endpoints/{urn}", {"enabled": "false"})
+    assert await world.devices.find(urn) == replace(found, enabled=False)
+    secrets = {"platform_principal": "1", "platform_credential": "d" * 64}
+    await world.call("PUT", f"applications/{application}", secrets)
+
+    async def renewed() -> bool:
+        found = await world.devices.find(urn)
+        return found is not None and (found.principal, found.credential) == ("1", "d" * 64)
+
+    await eventually(renewed, "the new credentials are found")
+    for gone in (
+        "nonsense",
+        application,
+        urn.replace("region01", "elsewhere"),
+        urn.replace(":shop:", ":gone:"),
+        urn.rpartition(":")[0] + f":{MISSING}",
+    ):
+        assert await world.devices.find(gone) is None
+    await world.call("DELETE", f"applications/{application}")
+    assert await world.devices.find(urn) is None
 
 
 async def test_a_structure_is_resolved_for_the_platform(world: World) -> None:

@@ -41,10 +41,24 @@ def test_an_empty_text_counts_as_none() -> None:
     assert parsed(sms="").text("sms") == "d"
 
 
-def test_push_and_red_are_accepted_and_ignored() -> None:
-    """Applications are published to at their own endpoints."""
-    given = {"HMS": {"hps": {}}, "APNS": "x", "APNS_SANDBOX": "y", "welinkRed": "z", "dms": "q"}
-    assert set(parsed(**given).content) == {"default", "dms"}
+def test_red_is_accepted_and_ignored() -> None:
+    """Nothing speaks it."""
+    assert set(parsed(welinkRed="z", dms="q").content) == {"default", "dms"}
+
+
+def test_push_platforms_have_texts_of_their_own() -> None:
+    """For applications' endpoints among the subscribers; an object becomes its JSON."""
+    given = {"HMS": {"hps": {"msg": "é"}}, "APNS": "x", "APNS_SANDBOX": ""}
+    content = parsed(**given).content
+    assert content == {"default": "d", "HMS": '{"hps":{"msg":"é"}}', "APNS": "x"}
+
+
+@pytest.mark.parametrize("value", [7, ["x"], True])
+def test_a_platforms_text_is_a_string_or_an_object(value: object) -> None:
+    """Anything else is a mistake."""
+    with pytest.raises(Refused) as refused:
+        parsed(HMS=value)
+    assert refused.value.code == "SMN.0021"
 
 
 RICH = {"msgType": "markdown", "title": "t", "content": "# c @138", "color": "red"}
