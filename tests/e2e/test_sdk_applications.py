@@ -6,6 +6,7 @@ A service without an adapter for mobile push refuses them; one that has it runs 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from huaweicloudsdksmn import v2 as smn
 from engine.settings import Settings
 from engine.testing import RecordingAdapter
 from tests.api_client import serving
-from tests.engines import all_ended, open_engine, working
+from tests.engines import all_ended, open_engine, snapshot, working
+from tests.push_kit import APP_ID, APP_SECRET, DEVICE, PushKit, served
 from tests.sdk_client import build_client
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method .* of SmnClient is deprecated")
@@ -152,3 +154,70 @@ def remove(sdk: smn.SmnClient) -> None:
     )
     sdk.delete_application(smn.DeleteApplicationRequest(application_urn=item.application_urn))
     assert sdk.list_applications(smn.ListApplicationsRequest()).application_count == 0
+
+
+async def test_a_device_of_hms_gets_what_is_published(
+    redis_url: str, tmp_path: Path, settings: Settings
+) -> None:
+    """To its endpoint and to a topic it subscribes to; the platform takes both, with one token."""
+    kit = PushKit()
+    async with served(kit) as url:
+        push = {"enabled": True, "hms_url": url, "hms_token_url": f"{url}/oauth2/v3/token"}
+        async with open_engine(redis_url, tmp_path, tables={"push": push}) as engine:
+            account = await engine.accounts.bootstrap()
+            async with serving(engine, settings, account) as (client, _):
+                sdk = build_client(
+                    {
+                        "access_key": account.access_key,
+                        "secret_key": account.secret_key,
+                        "project_id": account.project_id,
+                        "endpoint": client.url,
+                    }
+                )
+                endpoint = await asyncio.to_thread(publish_to_both, sdk)
+                async with working(engine):
+                    await all_ended(engine)
+                assert sorted(message["data"] for message in kit.messages) == ["direct", "topic"]
+                assert all(message["token"] == [DEVICE] for message in kit.messages)
+                assert len(kit.tokens) == 1
+                await asyncio.to_thread(switch_off, sdk, endpoint)
+                topic = (await engine.create_topic("orders")).urn
+                await engine.publish(topic, "unwanted")
+                async with working(engine):
+                    await all_ended(engine)
+                assert len(kit.messages) == 2
+                (dead,) = await engine.dead_letters(topic)
+                assert dead.reason == "the endpoint is disabled"
+                everything = repr(await snapshot(engine.store))
+                assert APP_SECRET not in everything
+                assert not any(token in everything for token in kit.tokens)
+
+
+def publish_to_both(sdk: smn.SmnClient) -> str:
+    """One message to a new endpoint, one to a topic that it subscribes to; its URN."""
+    secrets = {"platform_principal": APP_ID, "platform_credential": APP_SECRET}
+    body = smn.CreateApplicationRequestBody(name="shop", platform="HMS", **secrets)
+    made = sdk.create_application(smn.CreateApplicationRequest(body=body))
+    endpoint = str(register(sdk, made.application_urn, DEVICE).endpoint_urn)
+    text = smn.PublishAppMessageRequestBody(message="direct", time_to_live="60")
+    sdk.publish_app_message(smn.PublishAppMessageRequest(endpoint_urn=endpoint, body=text))
+    topic = sdk.create_topic(
+        smn.CreateTopicRequest(body=smn.CreateTopicRequestBody(name="orders"))
+    ).topic_urn
+    wish = smn.AddSubscriptionRequestBody(protocol="application", endpoint=endpoint)
+    sdk.add_subscription(smn.AddSubscriptionRequest(topic_urn=topic, body=wish))
+    structure = json.dumps({"default": "d", "HMS": "topic", "APNS": "x"})
+    sdk.publish_message(
+        smn.PublishMessageRequest(
+            topic_urn=topic, body=smn.PublishMessageRequestBody(message_structure=structure)
+        )
+    )
+    return endpoint
+
+
+def switch_off(sdk: smn.SmnClient, endpoint: str) -> None:
+    """Nothing is to be sent to the endpoint any more."""
+    body = smn.UpdateApplicationEndpointRequestBody(enabled="false")
+    sdk.update_application_endpoint(
+        smn.UpdateApplicationEndpointRequest(endpoint_urn=endpoint, body=body)
+    )
