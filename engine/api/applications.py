@@ -10,6 +10,7 @@ from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Line, Requested, Shown
 from engine.api.paging import Paged, iso, listed
 from engine.api.routes import PROJECT, Route
+from engine.certificates import expiry_ms
 from engine.control.applications import MAX_NAME, check_platform
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from engine.store.applications import Application
 
 APPLICATIONS: Final = f"{PROJECT}/applications"
+_APPLE: Final = frozenset({"APNS", "APNS_SANDBOX"})
 APPLICATION: Final = f"{APPLICATIONS}/{{application_urn}}"
 
 
@@ -127,7 +129,7 @@ async def attributes(call: Call) -> dict[str, Any]:
     return {
         "request_id": call.request_id,
         "application_id": found.id,
-        "attributes": {"enabled": "true"},
+        "attributes": _attributes(found),
     }
 
 
@@ -166,8 +168,18 @@ def _item(application: Application) -> dict[str, Any]:
         "create_time": iso(application.created_ms),
         "application_urn": application.urn,
         "application_id": application.id,
-        "enabled": "true",
+        **_attributes(application),
     }
+
+
+def _attributes(application: Application) -> dict[str, str]:
+    """Of Apple's platforms also when the certificate expires, if it is one that can be read."""
+    expires_ms = None
+    if application.parts.platform in _APPLE:
+        expires_ms = expiry_ms(application.principal)
+    if expires_ms is None:
+        return {"enabled": "true"}
+    return {"enabled": "true", "apple_certificate_expiration_date": iso(expires_ms)}
 
 
 ROUTES: Final = (

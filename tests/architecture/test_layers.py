@@ -44,7 +44,13 @@ FORBIDDEN = {
 WALLS = {
     "aiohttp": {"engine.api", "engine.cli", "engine.transport"},
     "aiosmtplib": {"adapters._relays"},
-    "cryptography": {"engine.iam", "engine.sealing", "engine.signing", "engine.vault"},
+    "cryptography": {
+        "engine.certificates",
+        "engine.iam",
+        "engine.sealing",
+        "engine.signing",
+        "engine.vault",
+    },
     "hiredis": {"engine.store.link"},
     "hypothesis": {"engine.testing"},
     "dkim": {"adapters._dkim"},

@@ -11,14 +11,7 @@ NOT_SERVED: Final[set[str]] = set()
 NOT_DECLARED: Final[dict[str, set[str]]] = {}
 """Fields of requests and answers that no model shows, by operation."""
 
-NOT_ANSWERED: Final[dict[str, set[str]]] = {
-    "ListApplicationAttributes": {
-        "attributes.apple_certificate_expiration_date",
-    },
-    "ListApplications": {
-        "applications.apple_certificate_expiration_date",
-    },
-}
+NOT_ANSWERED: Final[dict[str, set[str]]] = {}
 """Fields of answers that no request of the table brings about, by operation."""
 
 NOT_YET: Final[set[str]] = set()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from tests.api_client import Answer
+from tests.apple import push_certificate
 from tests.contract.api_cases import Case
 from tests.engines import eventually, working
 from tests.smn_contract import OPERATIONS
@@ -18,6 +19,7 @@ from tests.worlds import World
 _NAME: Final = re.compile(r"\{(\w+)\}")
 _NUMBERS: Final = itertools.count(1)
 _LINK_MS: Final = 3_600_000
+_CERTIFICATE, _KEY = push_certificate(datetime(2027, 10, 16, 7, 45, 16, tzinfo=UTC))
 
 
 class Stage:
@@ -264,6 +266,16 @@ _MAKERS: Final[dict[str, Callable[[Stage], Awaitable[str]]]] = {
             "platform": "HMS",
             "platform_principal": "100238467",
             "platform_credential": "c" * 32,
+        },
+        "application_urn",
+    ),
+    "apple_urn": _maker(
+        "CreateApplication",
+        {
+            "name": "apple_{number}",
+            "platform": "APNS",
+            "platform_principal": _CERTIFICATE,
+            "platform_credential": _KEY,
         },
         "application_urn",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from engine.ports import Devices, MobileDevice
 from engine.settings import Settings
 from engine.testing import RecordingAdapter, Sent
 from tests.api_client import Answer, Client, serving
+from tests.apple import push_certificate
 from tests.engines import all_ended, eventually, names_of_keys, open_engine, snapshot, working
 
 MISSING = "0" * 32
@@ -116,6 +118,26 @@ async def test_an_application_lives_as_documented(world: World) -> None:
     assert (await world.call("DELETE", f"applications/{urn}")).status == 200
     await world.refuses("GET", f"applications/{urn}", None, 404, "SMN.0122")
     assert (await world.call("POST", "applications", HMS)).json["application_id"] != identifier
+
+
+async def test_apples_certificate_shows_when_it_expires(world: World) -> None:
+    """Of the one that the application is authenticated with now."""
+    first, second = (
+        push_certificate(dt.datetime(year, 10, 16, 7, 45, 16, tzinfo=dt.UTC))
+        for year in (2027, 2028)
+    )
+
+    async def shown() -> list[str | None]:
+        found = (await world.call("GET", f"applications/{urn}")).json["attributes"]
+        (item,) = (await world.call("GET", "applications")).json["applications"]
+        name = "apple_certificate_expiration_date"
+        return [found.get(name), item.get(name)]
+
+    names = ("platform_principal", "platform_credential")
+    urn = await world.create(APNS | dict(zip(names, first, strict=True)))
+    assert await shown() == ["2027-10-16T07:45:16Z"] * 2
+    await world.call("PUT", f"applications/{urn}", dict(zip(names, second, strict=True)))
+    assert await shown() == ["2028-10-16T07:45:16Z"] * 2
 
 
 async def test_applications_are_listed_by_beginning_and_platform(world: World) -> None:
