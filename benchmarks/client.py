@@ -125,7 +125,7 @@ class ApiClient:
         self, method: str, path: str, body: bytes = b"", more: Mapping[str, str] | None = None
     ) -> dict[str, object]:
         url, headers = self._signed(method, path, body)
-        return await self._send(method, url, headers | (more or {}), body)
+        return await self._send(method, url, headers | dict(more or {}), body)
 
     def _signed(self, method: str, path: str, body: bytes) -> tuple[URL, dict[str, str]]:
         url = URL(self._credentials.endpoint + path, encoded=True)
