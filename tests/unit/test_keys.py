@@ -23,6 +23,7 @@ _ARGUMENTS = {
     "bucket": 300,
     "access_key": "AK",
     "name": "order",
+    "kind": "smn_topic",
     "task_id": "e" * 32,
     "platform": "HMS",
     "application_id": "d" * 32,
