@@ -8,6 +8,7 @@ colon; clients rely on that. Those of applications and their endpoints are
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.errors import Refused
@@ -46,6 +47,7 @@ class SubscriptionUrn(NamedTuple):
         return f"{self.topic}:{self.id}"
 
 
+@lru_cache(maxsize=1024)  # publishers name the same topics again and again
 def parse_topic(text: str) -> TopicUrn:
     """Raises `Refused` ``SMN.0005`` for anything but a topic URN."""
     found = _TOPIC.fullmatch(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +55,7 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> Response:
         """The answer, whatever happens; raises nothing but cancellation."""
         started = time.perf_counter()
-        request_id = secrets.token_hex(16)
+        request_id = os.urandom(16).hex()
         path, _, query = _target(request.raw_path)
         route: Route | None = None
         call: Call | None = None

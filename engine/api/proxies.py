@@ -63,6 +63,7 @@ class Proxies:
         return any(address in network for network in self._networks)
 
 
+@lru_cache(maxsize=64)
 def is_host(text: str) -> bool:
     """Whether a Host header's value can stand in a URL."""
     return _HOST.fullmatch(text) is not None

@@ -32,7 +32,7 @@ MAX_PUBLIC_BODY: Final = 64 * 1024
 """Anybody may send these, so that they get no more than a log-in needs."""
 
 _SHORT: Final = 512
-"""Characters of a path that is worth remembering in its decoded form."""
+"""Characters of a path that is worth remembering."""
 
 Handler = Callable[["Call"], Awaitable[dict[str, Any] | Reply]]
 
@@ -123,6 +123,8 @@ class Router:
     """Finds the route of a request; a literal segment goes before a parameter."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
+        # Publishers send to the same path again and again.
+        self._known = lru_cache(maxsize=1024)(self._look_up)
         self._root = _Node()
         for route in routes:
             self._add(route)
@@ -133,6 +135,11 @@ class Router:
         Raises `Failure` 404 APIGW.0101 with the contract's two texts, and 400 APIGW.0201 for a
         path that is not UTF-8.
         """
+        look_up = self._known if len(path) <= _SHORT else self._look_up
+        route, parameters = look_up(method, path)
+        return route, dict(parameters)
+
+    def _look_up(self, method: str, path: str) -> tuple[Route, tuple[tuple[str, str], ...]]:
         segments = _decode(path)
         values: list[str] = []
         node = _walk(self._root, segments, 0, values)
@@ -146,7 +153,7 @@ class Router:
         if known is None or (method == "HEAD" and known[0].changes):
             raise Failure(404, "APIGW.0101", "The API does not exist.")
         route, names = known
-        return route, dict(zip(names, values, strict=True))
+        return route, tuple(zip(names, values, strict=True))
 
     def _add(self, route: Route) -> None:
         node = self._root
@@ -181,12 +188,6 @@ def _walk(node: _Node, segments: tuple[str, ...], index: int, values: list[str])
 
 
 def _decode(path: str) -> tuple[str, ...]:
-    """The segments; publishers send the same path again and again."""
-    return _decoded(path) if len(path) <= _SHORT else _decoded.__wrapped__(path)
-
-
-@lru_cache(maxsize=1024)
-def _decoded(path: str) -> tuple[str, ...]:
     segments = path.split("/")[1:]
     try:
         # A path of raw non-ASCII bytes arrives with surrogates in their place.

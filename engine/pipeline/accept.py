@@ -8,8 +8,8 @@ for a replica.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -228,7 +228,7 @@ class Publisher:
     ) -> Message:
         now_ms = self._clock.now_ms()
         return Message(
-            id=secrets.token_hex(16),
+            id=os.urandom(16).hex(),
             topic_id=topic.id,
             topic_urn=topic.urn,
             project_id=topic.project_id,
