@@ -347,19 +347,26 @@ class Dispatcher:
             self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
         return True
 
-    async def _attempt(self, batch: Batch, prepared: Any) -> Outcome:  # noqa: ANN401 - its own
-        if batch.conceal is None:
-            return await batch.adapter.send(batch.content, prepared)
+    async def _send_concealed(
+        self,
+        batch: Batch,
+        prepared: Any,  # noqa: ANN401 - the adapter's own
+        conceal: Callable[[str], str],
+    ) -> Outcome:
+        """One attempt with encrypted content: what it leaves in the outbox is sealed, too."""
         reference = batch.reference
         context = messages.context(reference.topic_id, reference.message_id)
-        with concealing(batch.conceal, context):
+        with concealing(conceal, context):
             return await batch.adapter.send(batch.content, prepared)
 
     async def _send(self, delivery: Delivery) -> None:
         batch, entry = delivery.batch, delivery.entry
         outcome: Outcome
         try:
-            outcome = await self._attempt(batch, entry.prepared)
+            if batch.conceal is None:
+                outcome = await batch.adapter.send(batch.content, entry.prepared)
+            else:
+                outcome = await self._send_concealed(batch, entry.prepared, batch.conceal)
         except Exception:
             log.exception(
                 "adapter.failed",
