@@ -95,9 +95,12 @@ for i, protocol in ipairs(active) do
     local room = math.min(quantum, limit - queued)
     local version = brief and redis.call('LLEN', inbox) == 0 and redis.call('HGET', KEYS[slot + 3], 'v')
     while planned < pages[i] and planned < room do
-      local entry = {'b', id .. ':' .. topic_id .. ':' .. planned}
-      if version then entry = {entry[1], entry[2], 's', sequence, 'v', version, 'c', ARGV[3]} end
-      redis.call('XADD', lane, '*', unpack(entry))
+      local reference = id .. ':' .. topic_id .. ':' .. planned
+      if version then
+        redis.call('XADD', lane, '*', 'b', reference, 's', sequence, 'v', version, 'c', ARGV[3])
+      else
+        redis.call('XADD', lane, '*', 'b', reference)
+      end
       planned = planned + 1
     end
   end
