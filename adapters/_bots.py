@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -418,7 +419,7 @@ class Target:
     secrets: tuple[str, ...]
 
 
-class WebhookBot:
+class WebhookBot(ABC):
     """An adapter of bots behind webhooks; what is a platform's own is for a subclass to say."""
 
     protocols: tuple[str, ...] = ()
@@ -507,12 +508,12 @@ class WebhookBot:
 
         return await in_order(call(body) for body in bodies)
 
-    async def close(self) -> None:
-        """Nothing of its own: the transport is the engine's."""
+    async def close(self) -> None:  # noqa: B027 - for all of them: the transport is the engine's
+        """Nothing of its own to release."""
 
+    @abstractmethod
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """The bodies of a message; none if there is no room for its text."""
-        raise NotImplementedError
 
     def signed(
         self, url: str, body: dict[str, Any], secret: str, now_ms: int
