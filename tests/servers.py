@@ -56,6 +56,18 @@ def until(condition: Callable[[], bool], what: str, seconds: float = _START_SECO
         time.sleep(0.01)
 
 
+def start_child(command: Sequence[str], **options: Any) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program that dies with this process, and a descriptor to close when it has ended.
+
+    ``options`` are `Popen`'s.
+    """
+    theirs, ours = os.pipe()
+    child = [sys.executable, "-IS", embedded_child.__file__, str(os.getpid()), str(theirs)]
+    process = subprocess.Popen([*child, *command], pass_fds=[theirs], **options)
+    os.close(theirs)
+    return process, ours
+
+
 class RedisServer:
     """A Redis-protocol server in a directory of its own.
 
@@ -101,10 +113,7 @@ class RedisServer:
     def start(self, *options: str, wait: bool = True) -> RedisServer:
         """Start it and wait until it answers; ``wait=False`` shows it while it loads."""
         self.socket.unlink(missing_ok=True)
-        theirs, self._pipe = os.pipe()
-        child = [sys.executable, "-IS", embedded_child.__file__, str(os.getpid()), str(theirs)]
-        self._process = subprocess.Popen([*child, *self._command, *options], pass_fds=[theirs])
-        os.close(theirs)
+        self._process, self._pipe = start_child([*self._command, *options])
         if wait:
             try:
                 until(self._answers, f"{self._command[0]} answers")
