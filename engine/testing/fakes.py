@@ -57,20 +57,13 @@ class InstantTransport:
     """Answers at once with one answer, or raises one error.
 
     The ``Transport`` and the ``Gateway`` port. ``answer`` may also be a function of the request.
-
-    ``keep=False`` counts the requests without keeping them, for measurements.
     """
 
     def __init__(
-        self,
-        answer: Answer | TransportError | Callable[[Request], Answer] | None = None,
-        *,
-        keep: bool = True,
+        self, answer: Answer | TransportError | Callable[[Request], Answer] | None = None
     ) -> None:
         self.answer = Answer(200) if answer is None else answer
         self.requests: list[Request] = []
-        self.count = 0
-        self._keep = keep
 
     def parse(self, url: str) -> str:
         """The URL itself."""
@@ -91,10 +84,8 @@ class InstantTransport:
     ) -> Answer:
         """Note the request and answer."""
         del timeout_s
-        self.count += 1
         request = Request(url, headers, body, method)
-        if self._keep:
-            self.requests.append(request)
+        self.requests.append(request)
         answer = self.answer
         if isinstance(answer, TransportError):
             raise answer

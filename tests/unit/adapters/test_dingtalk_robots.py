@@ -143,7 +143,7 @@ async def test_without_a_token_nothing_is_sent(
     here.transport.answer = answer
     outcomes = await asyncio.gather(*(here.send(message(), TO_MEMBER) for _ in range(5)))
     assert outcomes == [expected] * 5
-    assert here.transport.count == 1
+    assert len(here.transport.requests) == 1
 
 
 async def test_who_is_cancelled_does_not_take_the_token_from_others() -> None:
