@@ -11,11 +11,11 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from engine.errors import StoreError
 from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import UNFLUSHED, Batch, Delivery, Try
 from engine.pipeline.digest import Gathering, in_order, merged, merges
 from engine.pipeline.places import Places
+from engine.pipeline.turns import Turns, in_time, is_quiet
 from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LIMITER_WAIT_MS = 10_000
 _LEAST_PARKED_MS = 100
-_CLOCKS_DIFFER_MS = 5
-"""What this worker's idea of Redis's time may be wrong by: a time so near is now."""
 _SOLO = -1
 """Stands in a batch's running seats while its deliveries are not all queued at once."""
 
@@ -60,7 +57,7 @@ class Dispatcher:
         self._clock = clock
         self._settings = settings
         self._health = health
-        self._limiter = limiter
+        self._turns = Turns(clock, limiter)
         self._flow = flow
         self._touched = touched
         self._write_now = write_now
@@ -109,69 +106,16 @@ class Dispatcher:
         self._touched(batch)
 
     async def _at_their_rate(self, batch: Batch, due: list[Delivery]) -> None:
-        """Start what has a reserved time, and that now; reserve one for all others."""
+        """Start what has its turn now; all others wait for theirs."""
         if merges(batch):
             batch.running.update([delivery.seat for delivery in due])
             self._gathering.put(due)
-            due = []
-        try:
-            self._queue(batch, await self._reserved(batch, due))
-        except StoreError as error:
-            self._without_limiter(batch, due, error)
+        else:
+            self._queue(batch, await self._turns.now(batch, due))
         # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
         batch.running.discard(_SOLO)
         self._arm(batch)
         self._touched(batch)
-
-    async def _reserved(self, batch: Batch, due: list[Delivery]) -> list[Delivery]:
-        """See to it that all have reserved times; returns those whose time is now.
-
-        The others wait. One that would only have its turn after the deadline waits for that: it
-        takes no turn from anybody, and expires.
-        """
-        now_ms, deadline_ms = self._clock.now_ms(), batch.deadline_ms
-        if now_ms >= deadline_ms:
-            return due  # to expire
-        asking = [
-            delivery
-            for delivery in due
-            if not _in_time(delivery, now_ms) and not _is_quiet(delivery, now_ms)
-        ]
-        if not asking:
-            return due
-        times = await self._reserve(asking, before_ms=deadline_ms)
-        for delivery, at_ms in zip(asking, times, strict=True):
-            delivery.reserved_ms = at_ms
-        now_ms = self._clock.now_ms()
-        going = []
-        for delivery in due:
-            at_ms = delivery.reserved_ms
-            if at_ms <= now_ms + _CLOCKS_DIFFER_MS:
-                going.append(delivery)
-            else:
-                batch.row.waiting[delivery.seat] = Waiting(
-                    delivery.tries,
-                    min(at_ms, deadline_ms),
-                    delivery.entry.id,
-                    reserved=at_ms < deadline_ms,
-                )
-        return going
-
-    def _without_limiter(self, batch: Batch, due: list[Delivery], error: StoreError) -> None:
-        log.warning("limiter.failed", extra={"protocol": batch.protocol, "error": str(error)})
-        later_ms = min(self._clock.now_ms() + _LIMITER_WAIT_MS, batch.deadline_ms)
-        for delivery in due:
-            batch.row.waiting[delivery.seat] = Waiting(delivery.tries, later_ms, delivery.entry.id)
-
-    async def _reserve(self, deliveries: list[Delivery], *, before_ms: int) -> list[int]:
-        """Reserve a turn for each delivery of a protocol."""
-        batch = deliveries[0].batch
-        return await self._limiter.reserve(
-            "rates",
-            [f"{batch.protocol}\n{delivery.entry.state.endpoint}" for delivery in deliveries],
-            batch.adapter.limits.rates,
-            before_ms=before_ms,
-        )
 
     async def _together(self, gathered: list[Delivery]) -> None:
         """Send what a subscription is owed as one message, if it is its turn; the rest waits."""
@@ -180,16 +124,12 @@ class Dispatcher:
         if not going:
             return
         before_ms = now_ms + going[0].batch.leeway_ms
-        try:
-            (at_ms,) = await self._reserve(going[:1], before_ms=before_ms)
-        except StoreError as error:
-            log.warning("limiter.failed", extra={"error": str(error)})
-            at_ms = now_ms + _LIMITER_WAIT_MS
+        at_ms = await self._turns.one(going[0], before_ms=before_ms)
         if at_ms >= before_ms:
             for delivery in going:
                 self._postpone(delivery, min(at_ms, delivery.batch.deadline_ms))
             return
-        await asyncio.sleep(max(at_ms - self._clock.now_ms(), 0) / 1000)
+        await self._turns.wait(at_ms)
         await self._send_merged([d for d in going if not d.batch.closed])
 
     def _still_to_send(self, delivery: Delivery, now_ms: int) -> bool:
@@ -201,7 +141,7 @@ class Dispatcher:
             self._postpone(delivery, now_ms)
         elif now_ms >= batch.deadline_ms:
             self._end_now(delivery, End.EXPIRED, "time_to_live passed")
-        elif _is_quiet(delivery, now_ms):
+        elif is_quiet(delivery, now_ms):
             quiet_ms = delivery.entry.state.quiet_until_ms
             self._postpone(delivery, min(quiet_ms, batch.deadline_ms))
         else:
@@ -247,7 +187,8 @@ class Dispatcher:
                     batch.running.add(delivery.seat)
                     self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
                     continue
-                if batch.leeway_ms and not await self._turn_comes(delivery):
+                if batch.leeway_ms and not await self._turns.comes(delivery):
+                    # Elsewhere how often the batch was claimed is forgotten.
                     continue
                 row.solo = delivery.seat
                 if batch.closed or not await self._write_now(batch):
@@ -263,23 +204,6 @@ class Dispatcher:
         # Not if this is cut: the batch then goes back as it is, and must not seem to have ended.
         batch.running.discard(_SOLO)
         self._touched(batch)
-
-    async def _turn_comes(self, delivery: Delivery) -> bool:
-        """Wait for a delivery's turn; false if it has to wait elsewhere.
-
-        Elsewhere how often the batch was claimed is forgotten.
-        """
-        batch, row = delivery.batch, delivery.batch.row
-        try:
-            if await self._reserved(batch, [delivery]):
-                return True
-        except StoreError as error:
-            self._without_limiter(batch, [delivery], error)
-            return False
-        if not row.waiting[delivery.seat].reserved:
-            return False
-        await asyncio.sleep(max(delivery.reserved_ms - self._clock.now_ms(), 0) / 1000)
-        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -305,7 +229,7 @@ class Dispatcher:
             self._postpone(delivery, now_ms)
         elif now_ms >= batch.deadline_ms:
             self._end_now(delivery, End.EXPIRED, "time_to_live passed")
-        elif batch.leeway_ms and not _in_time(delivery, now_ms):
+        elif batch.leeway_ms and not in_time(delivery, now_ms):
             # It waits for another turn, which it reserves when that can be.
             quiet_ms = min(delivery.entry.state.quiet_until_ms, batch.deadline_ms)
             self._postpone(delivery, max(quiet_ms, now_ms))
@@ -513,17 +437,3 @@ class Dispatcher:
     async def _idle(self) -> None:
         while tasks := self.places.tasks | self._tasks:
             await asyncio.wait(tasks)
-
-
-def _in_time(delivery: Delivery, now_ms: int) -> bool:
-    """Whether a delivery may start now: in the turn that it has reserved, and nobody objects."""
-    reserved_ms = delivery.reserved_ms
-    return (
-        reserved_ms - _CLOCKS_DIFFER_MS <= now_ms <= reserved_ms + delivery.batch.leeway_ms
-        and not _is_quiet(delivery, now_ms)
-    )
-
-
-def _is_quiet(delivery: Delivery, now_ms: int) -> bool:
-    """Whether its endpoint wants nothing now, whatever is reserved."""
-    return delivery.entry.state.quiet_until_ms > now_ms
