@@ -4,7 +4,7 @@ Endpoints that answered lately are *proven* and run in one pool, all others in a
 the same size. An endpoint that hangs is moved to the second as soon as that shows, so that it
 never holds a place that healthy ones need. After a longer silence it is a *suspect*, and
 suspects share a small part of the second pool. A delivery that finds its endpoint full, or no
-place in the second pool, gets a due time instead: waiting in Redis costs nothing.
+place in the second pool, gets a due time instead: waiting in Redis costs little.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from engine.pipeline.pool import Pool
 from engine.policy.retry_schedule import round_up
+from engine.policy.waiting import new_wait_ms, suspect_wait_ms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -31,14 +32,34 @@ _NEW_SLOW_S = 0.25
 """A new endpoint has less time to show what it is: thousands may have to be found out about."""
 _SILENT_S = 2.0
 _SWEEP_S = 0.125
-_NEW_WAIT_MS, _LONGEST_NEW_WAIT_MS = 500, 5_000
-_SUSPECT_WAIT_MS, _LONGEST_SUSPECT_WAIT_MS = 10_000, 60_000
+_LATELY_MS = 30_000
+_CROWD = 10_000
+"""Endpoints remembered as put off; of more the longest wait has long been reached."""
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
 _SUSPECT_SHARE = 16
 """Suspects get a sixteenth of the second pool: each attempt at a silent endpoint costs a new
 connection and its timeout, five times what a delivery on a kept one does."""
 _ENDPOINT_QUEUE = 256
+
+
+class Crowd:
+    """How many endpoints have been put off lately."""
+
+    def __init__(self) -> None:
+        self._since_ms = 0
+        self._now: set[EndpointState] = set()
+        self._before: set[EndpointState] = set()
+
+    def add(self, state: EndpointState, now_ms: int) -> int:
+        """Note an endpoint; how many there were in the last half minute, or the one before."""
+        passed_ms = now_ms - self._since_ms
+        if passed_ms >= _LATELY_MS:
+            self._before = self._now if passed_ms < 2 * _LATELY_MS else set()
+            self._now, self._since_ms = set(), now_ms
+        if len(self._now) < _CROWD:
+            self._now.add(state)
+        return max(len(self._now), len(self._before))
 
 
 class Places:
@@ -68,6 +89,9 @@ class Places:
         self._most_suspects = max(half // _SUSPECT_SHARE, 1)
         self._bytes = 0
         self._starved = False
+        self._put_off = Crowd()
+        # An attempt at a silent endpoint lasts until its time-out.
+        self._try_ms = int(settings.send_timeout * 1000)
         # Suspects in the second pool; the sweep counts them anew.
         self._suspects = 0
         self._sweeping: asyncio.TimerHandle | None = None
@@ -190,17 +214,19 @@ class Places:
             self._wait(delivery)
 
     def _wait(self, delivery: Delivery) -> None:
-        """Postpone a delivery whose endpoint, or pool, has no place for it.
-
-        The wait grows with the message's age, so that a backlog for a silent endpoint costs
-        less and less until the endpoint is parked.
-        """
+        """Postpone a delivery whose endpoint, or pool, has no place for it."""
         message, now_ms = delivery.batch.message, self._clock.now_ms()
         age_ms = now_ms - message.created_ms if message else 0
-        if delivery.entry.state.suspect:
-            wait_ms = min(max(age_ms, _SUSPECT_WAIT_MS), _LONGEST_SUSPECT_WAIT_MS)
+        state = delivery.entry.state
+        if state.suspect:
+            wait_ms = suspect_wait_ms(
+                age_ms,
+                waiting=self._put_off.add(state, now_ms),
+                places=self._most_suspects,
+                try_ms=self._try_ms,
+            )
         else:
-            wait_ms = min(max(age_ms // 4, _NEW_WAIT_MS), _LONGEST_NEW_WAIT_MS)
+            wait_ms = new_wait_ms(age_ms)
         self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
 
     def _next_of(self, state: EndpointState) -> None:
