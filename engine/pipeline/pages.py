@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PAGES = 64
 """Pages kept: 16,384 subscriptions. The bound makes memory independent of a topic's size."""
+_PASSING = 8
+"""Of them, pages that were read once. A topic that is larger than the cache leaves no more."""
 
 PageKey = tuple[str, str, int]
 
@@ -82,11 +84,18 @@ NO_PAGE = Page("", {})
 
 
 class Pages:
-    """A bounded cache of pages, least recently used out first."""
+    """A bounded cache of pages (after 2Q; Johnson and Shasha, VLDB 1994).
+
+    A page that is read for the first time passes by in a short queue; one that is used again
+    while its key is remembered stays, least recently used out first. So a topic whose pages
+    never come again in time neither fills the cache nor drives those of others out of it.
+    """
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        self._pages: OrderedDict[PageKey, Page] = OrderedDict()
+        self._staying: OrderedDict[PageKey, Page] = OrderedDict()
+        self._passing: OrderedDict[PageKey, Page] = OrderedDict()
+        self._passed: OrderedDict[PageKey, None] = OrderedDict()
         # As long as a page or a delivery refers to it, an endpoint has one state.
         self._states: WeakValueDictionary[str, EndpointState] = WeakValueDictionary()
 
@@ -100,24 +109,16 @@ class Pages:
     ) -> Page:
         """The page as it was just read, kept from now on; ``version`` None: it is empty."""
         if version is None or not seats:
-            self._pages.pop(key, None)
+            self._staying.pop(key, None)
+            self._passing.pop(key, None)
             return NO_PAGE
         page = self.read(key, topic_urn, adapter, version.decode(), seats)
-        self._pages[key] = page
-        self._pages.move_to_end(key)
-        if len(self._pages) > _PAGES:
-            self._pages.popitem(last=False)
+        self._keep(key, page)
         return page
 
     def pin(self, keys: Iterable[PageKey]) -> list[Page | None]:
         """The cached pages, so that they outlive a load that asks for them by version."""
-        found = []
-        for key in keys:
-            page = self._pages.get(key)
-            if page is not None:
-                self._pages.move_to_end(key)
-            found.append(page)
-        return found
+        return [self._use(key) for key in keys]
 
     def read(
         self,
@@ -142,6 +143,30 @@ class Pages:
         """The page of an inline recipient; nobody changes it, so that it has no version."""
         found = self._roster.recipients.unseal(message, sealed)
         return Page("", {found.seat: self._entry(found, adapter)})
+
+    def _use(self, key: PageKey) -> Page | None:
+        page = self._passing.pop(key, None)
+        if page is not None:
+            self._staying[key] = page
+        elif key in self._staying:
+            page = self._staying[key]
+            self._staying.move_to_end(key)
+        return page
+
+    def _keep(self, key: PageKey, page: Page) -> None:
+        if key in self._staying or key in self._passed:
+            self._passed.pop(key, None)
+            self._staying[key] = page
+            self._staying.move_to_end(key)
+        else:
+            self._passing[key] = page
+        if len(self._passing) > _PASSING:
+            gone, _ = self._passing.popitem(last=False)
+            self._passed[gone] = None
+            if len(self._passed) > _PAGES:
+                self._passed.popitem(last=False)
+        if len(self._passing) + len(self._staying) > _PAGES:
+            self._staying.popitem(last=False)
 
     def _entry(self, found: Subscription, adapter: Adapter[Any, Any]) -> Entry:
         state = self._states.get(found.endpoint)
