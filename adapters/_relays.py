@@ -68,10 +68,6 @@ class Uncertain(Exception):
     """The mail was handed over and no answer came: somebody may have it."""
 
 
-class NoUnicode(Exception):
-    """The address is not ASCII, and the relay takes no other (RFC 6531)."""
-
-
 class _Down(Exception):
     """The relay is left alone for another ``wait_s`` seconds."""
 
@@ -91,7 +87,6 @@ class Envelope:
     sender: bytes
     recipient: bytes
     data: bytes
-    unicode: bool
 
 
 class Reply(NamedTuple):
@@ -142,7 +137,7 @@ class Relays:
         self._relays = [_Relay(address) for address in addresses]
 
     async def send(self, envelope: Envelope) -> Reply:
-        """The reply that settles it; raises `Unavailable`, `Busy`, `Uncertain`, `NoUnicode`."""
+        """The reply that settles it; raises `Unavailable`, `Busy`, `Uncertain`."""
         failed: Unavailable | None = None
         waits: list[float] = []
         for relay in self._relays:
@@ -203,9 +198,6 @@ class _Relay:
         begun = time.monotonic()
         clean = False
         try:
-            if envelope.unicode and not smtp.supports_extension("smtputf8"):
-                clean = True
-                raise NoUnicode
             reply = await self._announce(smtp, envelope, kept=kept)
             if reply.code == _HANDED_OVER:
                 reply = await self._answer(smtp)
@@ -432,7 +424,7 @@ def _mail_command(smtp: SMTP, envelope: Envelope) -> bytes:
     command = b"MAIL FROM:<" + envelope.sender + b">"
     if smtp.supports_extension("size"):
         command += b" SIZE=%d" % len(envelope.data)
-    return command + b" SMTPUTF8" if envelope.unicode else command
+    return command
 
 
 def _words(error: Exception) -> str:

@@ -41,10 +41,8 @@ _DAY: Final = 24 * _HOUR
 # To, Message-ID, links and footers of one mail, beside what is shared.
 _OWN_BYTES: Final = 2048
 # What could end a command or a header, or leave the angle brackets, is in no address.
-_ADDRESS: Final = re.compile(
-    r"[^\s<>@\"\\,;:()\[\]\x00-\x20\x7f-\x9f]+@[^\s<>@\"\\,;:()\x00-\x20\x7f-\x9f]+"
-)
-_SENDER: Final = r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+"
+_ADDRESS: Final = r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+"
+_RECIPIENT: Final = re.compile(_ADDRESS)
 _ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 # A server that asks to come back later means it: sooner is a wasted try.
 _GREYLIST_MS: Final = 60_000
@@ -117,7 +115,7 @@ class SmtpSettings(AdapterSettings):
     relays: tuple[Relay, ...] = Field(
         (), description="mail relays, the first that is up is used; see above"
     )
-    sender: str = Field("", pattern=rf"^({_SENDER})?$", description="address that mails come from")
+    sender: str = Field("", pattern=rf"^({_ADDRESS})?$", description="address that mails come from")
     message_id_domain: str = Field(
         "", pattern=r"^[A-Za-z0-9.-]*$", description="right side of Message-IDs; default: sender's"
     )
@@ -204,7 +202,7 @@ class SmtpAdapter:
 
     async def send(self, content: Mail, prepared: Own) -> Outcome:
         """Hand one mail to a relay and judge the reply."""
-        if not _ADDRESS.fullmatch(prepared.address):
+        if not _RECIPIENT.fullmatch(prepared.address):
             return Rejected("not a mail address")
         if self._relays is None:
             await self._keep(content, prepared)
@@ -220,14 +218,11 @@ class SmtpAdapter:
             sender=self._sender.encode(),
             recipient=own.address.encode(),
             data=_relays.stuffed(data),
-            unicode=not own.address.isascii(),
         )
         try:
             reply = await relays.send(envelope)
         except _relays.Busy as busy:
             return Throttled(self._clock.now_ms() + int(busy.wait_s * 1000) + 1, str(busy))
-        except _relays.NoUnicode:
-            return Rejected("the mail relay takes only addresses in ASCII")
         except _relays.Uncertain as error:
             return Retry(f"{error} after the mail was handed over; it may have arrived")
         except _relays.Unavailable as error:

@@ -212,7 +212,6 @@ async def real_server(
                 authenticator=authenticate if password else None,
                 auth_required=bool(password),
                 auth_require_tls=not implicit,
-                enable_SMTPUTF8=True,
             )
 
     loop = asyncio.get_running_loop()

@@ -63,7 +63,11 @@ def web(scheme: str) -> Callable[[str], str]:
 
 
 def mail(text: str) -> str:
-    """A mail address (RFC 5321 §4.1.2) without quoting, comment or address literal."""
+    """A mail address (RFC 5321 §4.1.2) without quoting, comment or address literal.
+
+    In ASCII: the contract says no more than "a mail address", and one beyond it (RFC 6531) could
+    be subscribed and never reached by whoever's relay takes no SMTPUTF8.
+    """
     local = text.partition("@")[0]
     if len(text) > _MAIL_LENGTH or len(local) > _LOCAL_LENGTH or _MAIL.fullmatch(text) is None:
         return "It must be a mail address such as somebody@example.com."

@@ -272,7 +272,7 @@ class TestMail(AdapterConformance):
         Sample(
             "email",
             "somebody@example.com",
-            others=("o'neil+a.b@mail.example.org",),
+            others=("o'neil+a.b@mail.example.org", "a@xn--fsqu00a.xn--0zwm56d"),
             bad={
                 "somebody": "SMN.0012",
                 "a@b@example.com": "SMN.0012",

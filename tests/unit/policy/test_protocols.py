@@ -64,6 +64,8 @@ def test_no_endpoint_can_be_continued(protocol: str, ending: str) -> None:
         ("email", "a@example"),
         ("email", "a@-example.com"),
         ("email", "a@example.com, b@example.com"),
+        ("email", "用户@example.com"),
+        ("email", "a@例子.example"),
         ("email", f"{'a' * 65}@example.com"),
         ("email", f"a@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.{'f' * 60}.com"),
         ("sms", "somebody"),
