@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -221,11 +221,16 @@ class FakeSubscriptions:
         if self.known.pop(subscription_urn, None) is None:
             raise Refused("SMN.0013")
 
-    async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
+    async def of_token(self, token: str, topic_urn: str | None = None) -> tuple[Any, Subscription]:
         for found in self.known.values():
             if found.id == token:
-                return found
+                return None, found
         raise Refused("SMN.0022")
+
+    async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
+        _, found = await self.of_token(token, topic_urn)
+        self.known[found.urn] = replace(found, status=Status.CONFIRMED)
+        return found
 
     async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Any, Subscription]:
         parse_subscription(subscription_urn)

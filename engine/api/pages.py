@@ -80,9 +80,13 @@ _TEXTS: Final = {
         "cancelled": "Subscription cancelled",
         "cancelled_text": "You will receive no more messages of this topic:",
         "leave": "Cancel this subscription",
-        "asking": "Cancel the subscription?",
-        "asking_text": "You would receive no more messages of this topic:",
-        "yes": "Unsubscribe",
+        "confirm": "Confirm your subscription",
+        "confirm_text": "You are invited to receive the messages of this topic:",
+        "confirm_yes": "Confirm subscription",
+        "confirm_no": "If you did not expect this, close the page and you will get nothing more.",
+        "cancel": "Cancel the subscription?",
+        "cancel_text": "You would receive no more messages of this topic:",
+        "cancel_yes": "Unsubscribe",
         "again": "Subscribe again",
         "again_text": "This was a mistake? The link is valid for 48 hours.",
         "failed": "That did not work",
@@ -98,9 +102,14 @@ _TEXTS: Final = {
         "cancelled": "已取消订阅",
         "cancelled_text": "您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
         "leave": "取消此订阅",
-        "asking": "要取消订阅吗？",  # noqa: RUF001 - Chinese punctuation
-        "asking_text": "取消后，您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
-        "yes": "取消订阅",
+        "confirm": "确认订阅",
+        "confirm_text": "您被邀请接收以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "confirm_yes": "确认订阅",
+        "confirm_no": "如果这不是您本人的操作，请关闭此页面，"  # noqa: RUF001 - Chinese punctuation
+        "您将不会收到其他消息。",
+        "cancel": "要取消订阅吗？",  # noqa: RUF001 - Chinese punctuation
+        "cancel_text": "取消后，您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "cancel_yes": "取消订阅",
         "again": "重新订阅",
         "again_text": "操作有误？此链接 48 小时内有效。",  # noqa: RUF001 - Chinese punctuation
         "failed": "操作未成功",
@@ -123,12 +132,15 @@ def confirmed(call: Call, subscription_urn: str, leave: str) -> Reply:
     return _page(call, "confirmed", content, tone="good")
 
 
-def asking(call: Call, subscription_urn: str) -> Reply:
-    """Whether the subscription shall be cancelled: one button, which posts to the same address."""
-    texts = _TEXTS[language(call)]
-    button = f'<form method="post"><button>{escape(texts["yes"])}</button></form>'
-    content = [f"<p>{escape(texts['asking_text'])}</p>", _topic(subscription_urn), button]
-    return _page(call, "asking", content)
+def asking_to_confirm(call: Call, subscription_urn: str) -> Reply:
+    """Whether the subscription shall be confirmed: one button, which posts to the same address."""
+    note = escape(_TEXTS[language(call)]["confirm_no"])
+    return _asking(call, "confirm", subscription_urn, f'<p class="note">{note}</p>')
+
+
+def asking_to_cancel(call: Call, subscription_urn: str) -> Reply:
+    """The same for cancelling it."""
+    return _asking(call, "cancel", subscription_urn)
 
 
 def cancelled(call: Call, subscription_urn: str, again: str) -> Reply:
@@ -176,6 +188,13 @@ def _accepted(text: str) -> list[tuple[tuple[float, int], str]]:
         if weight > 0:
             found.append(((weight, -place), tag.strip()))
     return found
+
+
+def _asking(call: Call, what: str, subscription_urn: str, *notes: str) -> Reply:
+    texts = _TEXTS[language(call)]
+    button = f'<form method="post"><button>{escape(texts[f"{what}_yes"])}</button></form>'
+    content = [f"<p>{escape(texts[f'{what}_text'])}</p>", _topic(subscription_urn), button, *notes]
+    return _page(call, what, content)
 
 
 def _topic(subscription_urn: str) -> str:

@@ -10,13 +10,17 @@ from engine.api.answers import Failure, Reply, Shape
 from engine.api.bodies import Query, Requested, Shown
 from engine.api.routes import Auth, Route
 from engine.errors import Refused
+from engine.models import Status
 
 if TYPE_CHECKING:
     from engine.api.call import Call
     from engine.models import Subscription
 
 _MACHINES: Final = {"http", "https"}
-"""Protocols whose endpoints are programs: to follow a link is all that they do."""
+"""Protocols whose endpoints are programs: to follow a link is all that they do.
+
+All others' are people, before whom scanners of mail follow the links.
+"""
 
 
 class Confirm(Query):
@@ -52,7 +56,19 @@ async def confirm(call: Call) -> dict[str, Any]:
 
 
 async def confirm_page(call: Call) -> Reply:
-    """The same for a person."""
+    """The same for a person, who is asked first if a browser is what comes by the link.
+
+    A program confirms by GET, as the contract has it.
+    """
+    _, subscription = await call.services.engine.subscriptions.of_token(*_confirming(call))
+    asked = subscription.protocol not in _MACHINES and subscription.status is not Status.CONFIRMED
+    if asked and "text/html" in (call.header("accept") or "").lower():
+        return pages.asking_to_confirm(call, subscription.urn)
+    return await confirm_at_once(call)
+
+
+async def confirm_at_once(call: Call) -> Reply:
+    """What the button of the page does."""
     subscription = await _confirm(call)
     leave = ""
     if subscription.protocol not in _MACHINES:
@@ -70,15 +86,12 @@ async def unsubscribe(call: Call) -> dict[str, Any]:
 
 
 async def unsubscribe_page(call: Call) -> Reply:
-    """The same for a person, who is asked first; the programs behind HTTP endpoints are not.
-
-    Scanners of mail follow links.
-    """
+    """The same for a person, who is asked first; the programs behind HTTP endpoints are not."""
     urn, sig = _cancelled(call)
     _, subscription = await call.services.engine.subscriptions.of_link(urn, sig)
     if subscription.protocol in _MACHINES:
         return await unsubscribe_at_once(call)
-    return pages.asking(call, urn)
+    return pages.asking_to_cancel(call, urn)
 
 
 async def unsubscribe_at_once(call: Call) -> Reply:
@@ -99,11 +112,16 @@ async def certificate(call: Call) -> Reply:
     return Reply(dataset.certificate_pem, content_type="application/x-pem-file")
 
 
-async def _confirm(call: Call) -> Subscription:
+def _confirming(call: Call) -> tuple[str, str | None]:
+    """Token and topic's URN of a link to confirm."""
     token = call.parameter("token")
     if token is None:
         raise Refused("SMN.0022", "The link is incomplete.", status=400)
-    return await call.services.engine.subscriptions.confirm(token, call.parameter("topic_urn"))
+    return token, call.parameter("topic_urn")
+
+
+async def _confirm(call: Call) -> Subscription:
+    return await call.services.engine.subscriptions.confirm(*_confirming(call))
 
 
 def _cancelled(call: Call) -> tuple[str, str | None]:
@@ -159,6 +177,15 @@ ROUTES: Final = (
         handler=confirm_page,
         answer=None,
         shape=Shape.PAGE,
+    ),
+    _confirm_link(
+        "ConfirmAtOnce",
+        method="POST",
+        path="/smn/subscription/confirm",
+        handler=confirm_at_once,
+        answer=None,
+        shape=Shape.PAGE,
+        changes=False,
     ),
     _unsubscribe_link(
         "UnsubscribePage",

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from engine.models import Status
 from tests.api_client import TOPIC, Client, FakeEngine
 
 CONFIRM = [
@@ -18,6 +19,7 @@ UNSUBSCRIBE = [
 ]
 ID = "0" * 32
 URN = f"{TOPIC}:{ID}"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +138,74 @@ async def test_a_person_is_asked_before_a_link_cancels(
     assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
     assert subscription.urn not in engine.subscriptions.known
     assert "smn/subscription/confirm" in answer.raw.decode()
+
+
+@pytest.mark.parametrize("protocol", ["email", "sms", "callnotify"])
+@pytest.mark.parametrize(
+    ("locale", "button"), [("en-us", "Confirm subscription"), ("zh-cn", "确认订阅")]
+)
+async def test_a_person_is_asked_before_a_link_confirms(
+    client: Client, engine: FakeEngine, protocol: str, locale: str, button: str
+) -> None:
+    """Scanners of mail come by as browsers; the one button posts to the same address."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}&locale={locale}"
+    page = (await client.call("GET", target, headers=BROWSER, sign=False)).raw.decode()
+    assert engine.subscriptions.known[subscription.urn].status is Status.UNCONFIRMED
+    assert f'<form method="post"><button>{button}</button></form>' in page
+    assert page.count("<button>") == 1
+    assert TOPIC in page
+    answer = await client.call("POST", target, headers=BROWSER, sign=False)
+    assert answer.status == 200
+    assert engine.subscriptions.known[subscription.urn].status is Status.CONFIRMED
+    assert "<button>" not in answer.raw.decode()
+
+
+async def test_who_has_confirmed_is_not_asked_again(client: Client, engine: FakeEngine) -> None:
+    """The link shows that all is well."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}"
+    await client.call("POST", target, sign=False)
+    page = (await client.call("GET", target, headers=BROWSER, sign=False)).raw.decode()
+    assert "Subscription confirmed" in page
+    assert "<button>" not in page
+
+
+@pytest.mark.parametrize(("protocol", "headers"), [("http", BROWSER), ("email", {})])
+async def test_a_program_confirms_by_get(
+    client: Client, engine: FakeEngine, protocol: str, headers: dict[str, str]
+) -> None:
+    """The contract's way: whoever opens the link of an HTTP endpoint, or wants no page."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}"
+    answer = await client.call("GET", target, headers=headers, sign=False)
+    assert answer.status == 200
+    assert engine.subscriptions.known[subscription.urn].status is Status.CONFIRMED
+
+
+@pytest.mark.parametrize("path", CONFIRM)
+async def test_the_rest_paths_ask_nobody(client: Client, engine: FakeEngine, path: str) -> None:
+    """They answer JSON whatever Accept says."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    answer = await client.call(
+        "GET", f"{path}?token={subscription.id}", headers=BROWSER, sign=False
+    )
+    assert answer.json["subscription_urn"] == subscription.urn
+    assert engine.subscriptions.known[subscription.urn].status is Status.CONFIRMED
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_forged_token_neither_asks_nor_confirms(
+    client: Client, engine: FakeEngine, method: str
+) -> None:
+    """The token is looked at first."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    answer = await client.call(
+        method, "/smn/subscription/confirm?token=bad", headers=BROWSER, sign=False
+    )
+    assert answer.status == 403
+    assert "<button>" not in answer.raw.decode()
+    assert engine.subscriptions.known[subscription.urn].status is Status.UNCONFIRMED
 
 
 async def test_a_mail_program_cancels_with_one_click(client: Client, engine: FakeEngine) -> None:
