@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import warnings
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -170,15 +170,18 @@ async def relay(**options: Any) -> AsyncIterator[Relay]:
 
 @dataclass
 class RealServer:
-    """An aiosmtpd server and what it got."""
+    """An aiosmtpd server and what it got; ``hold`` is awaited before a mail is answered."""
 
     port: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     tls: bool = False
+    hold: Callable[[], Awaitable[object]] | None = None
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's hook
         """Keep the mail."""
+        if self.hold is not None:
+            await self.hold()
         content = envelope.content
         assert isinstance(content, bytes)
         self.tls = session.ssl is not None

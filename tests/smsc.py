@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -20,7 +20,10 @@ DROP, MUTE = -1, -2
 
 @dataclass
 class Smsc:
-    """What it was sent, and what it answers to the next submits: 0 when nothing is said."""
+    """What it was sent, and what it answers to the next submits: 0 when nothing is said.
+
+    ``hold`` is awaited before a submit is answered.
+    """
 
     port: int = 0
     submits: list[SubmitSm] = field(default_factory=list)
@@ -28,12 +31,13 @@ class Smsc:
     binds: int = 0
     enquiries: int = 0
     deaf: bool = False
-    hold: asyncio.Event | None = None
+    hold: Callable[[], Awaitable[object]] | None = None
     open: int = 0
     most_open: int = 0
     taken: list[tuple[str, int, int, int, str]] = field(default_factory=list)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _held: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -77,11 +81,13 @@ class Smsc:
             self._tasks.discard(task)
 
     async def stop(self) -> None:
-        """Cut all connections."""
+        """Cut all connections, and answer nothing any more."""
+        for task in self._held:
+            task.cancel()
         for writer in self.writers:
             writer.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if left := self._tasks | self._held:
+            await asyncio.wait(left)
 
     async def _answer(
         self, message: SmppMessage, command: SmppCommand, writer: asyncio.StreamWriter
@@ -133,15 +139,19 @@ class Smsc:
         return True
 
     def _later(
-        self, held: asyncio.Event, message: SubmitSm, status: int, writer: asyncio.StreamWriter
+        self,
+        hold: Callable[[], Awaitable[object]],
+        message: SubmitSm,
+        status: int,
+        writer: asyncio.StreamWriter,
     ) -> None:
         async def reply() -> None:
-            await held.wait()
+            await hold()
             self._reply(message, status, writer)
 
         task = asyncio.get_running_loop().create_task(reply())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
 
     def _reply(self, message: SubmitSm, status: int, writer: asyncio.StreamWriter) -> None:
         self.open -= 1

@@ -21,40 +21,18 @@ from engine.models import (
     Outcome,
     Rejected,
     Retry,
-    Status,
-    Subscription,
     Throttled,
 )
 from engine.signing import CertificateSigner, make_certificate
 from engine.testing import EPOCH_MS, fake_ports
 from engine.transport import AiohttpTransport
 from engine.vault import Vault
+from tests import sending
 from tests.endpoints import Handler, hang, serve
+from tests.sending import subscription
 
 TIMEOUT_S = 0.3
-TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": '中文 "text"\n'},
-    created_ms=1_720_604_700_000,
-    deadline_ms=1_720_608_300_000,
-    subject="subject",
-)
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    protocol="http",
-    endpoint="",
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-    extension={"header": {"X-Token": "value"}},
-)
+MESSAGE = replace(sending.MESSAGE, content={"default": '中文 "text"\n'})
 CERTIFICATE = make_certificate("region01")
 
 
@@ -74,7 +52,7 @@ async def webhook() -> AsyncIterator[WebhookAdapter]:
 
 async def send(webhook: WebhookAdapter, url: str, message: Message = MESSAGE) -> Outcome:
     """One delivery to the URL."""
-    target = webhook.prepare(replace(SUBSCRIPTION, endpoint=url))
+    target = webhook.prepare(subscription("http", url, header={"X-Token": "value"}))
     return await webhook.send(webhook.render(message, "http"), target)
 
 

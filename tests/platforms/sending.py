@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from engine.models import RICH, Kind, Message, Outcome, Status, Subscription
+from engine.models import RICH, Message, Outcome, Subscription
 from engine.ports import Adapter
-from engine.testing import EPOCH_MS, InstantTransport, ManualClock, fake_ports
+from engine.testing import InstantTransport, ManualClock, fake_ports
 from tests.platforms.bots import Platform
-
-TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
-
-
-def subscription(protocol: str, endpoint: str, **extension: str) -> Subscription:
-    """A confirmed one."""
-    return Subscription(
-        id="b" * 32,
-        topic_id="a" * 32,
-        topic_urn=TOPIC_URN,
-        protocol=protocol,
-        endpoint=endpoint,
-        status=Status.CONFIRMED,
-        page=0,
-        seat=0,
-        extension=extension,
-    )
+from tests.sending import MESSAGE
 
 
 def message(
@@ -39,18 +24,8 @@ def message(
         for protocol in ("dingding", "dingTalkBot", "feishu", "wechat", "welink"):
             content[protocol] = found["content"]
             content[protocol + RICH] = json.dumps(found)
-    fields: dict[str, Any] = {
-        "id": "d" * 32,
-        "topic_id": "a" * 32,
-        "topic_urn": TOPIC_URN,
-        "project_id": "762bdb3251034f268af0e395c53ea09b",
-        "kind": Kind.NOTIFICATION,
-        "content": content,
-        "created_ms": EPOCH_MS,
-        "deadline_ms": EPOCH_MS + 3_600_000,
-        "topic_name": "orders",
-    }
-    return Message(**(fields | given))
+    fields: dict[str, Any] = {"subject": None, "content": content}
+    return replace(MESSAGE, **(fields | given))
 
 
 class World:

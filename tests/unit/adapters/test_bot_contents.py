@@ -17,8 +17,9 @@ from tests.platforms.apps import DingTalkApps, WeLink
 from tests.platforms.bots import Bot
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
 from tests.platforms.wecom import WeCom
+from tests.sending import subscription
 
 APP = {"app_key": "key", "app_secret": "secret", "robot_code": "robot"}
 CLIENT = {"client_id": "key", "client_secret": "secret"}

@@ -14,8 +14,9 @@ from engine.models import Delivered
 from tests.platforms.bots import Bot
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
 from tests.platforms.wecom import WeCom
+from tests.sending import subscription
 
 KEYWORD = "报" * 1024
 CASES: dict[str, tuple[Any, ...]] = {

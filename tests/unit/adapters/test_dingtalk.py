@@ -10,7 +10,8 @@ from engine.errors import Refused
 from engine.models import Delivered, Rejected, Retry, Throttled
 from tests.platforms.bots import Bot, Refusal
 from tests.platforms.dingtalk import DingTalk
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
+from tests.sending import subscription
 
 TOKEN = "0a1b2c3d"
 URL = f"https://oapi.dingtalk.com/robot/send?access_token={TOKEN}"

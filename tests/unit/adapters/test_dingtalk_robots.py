@@ -17,7 +17,8 @@ from engine.models import Delivered, Outcome, Rejected, Retry, Subscription, Thr
 from engine.ports import Answer, TransportError
 from engine.testing import Request
 from tests.platforms.apps import DingTalkApps
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
+from tests.sending import subscription
 
 APP = {"app_key": "dingkey", "app_secret": "hush-hush", "robot_code": "robot"}
 TO_MEMBER = subscription("dingTalkBot", "manager1234", **APP)

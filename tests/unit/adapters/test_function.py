@@ -19,41 +19,26 @@ from engine.errors import ConfigurationError, Refused
 from engine.iam import signature
 from engine.models import (
     Delivered,
-    Kind,
     Message,
     Outcome,
     Rejected,
     Retry,
-    Status,
     Subscription,
     Throttled,
 )
 from engine.ports import AddressRefused, Answer, TransportError
 from engine.testing import EPOCH_MS, InstantTransport, Request, fake_ports
+from tests import sending
+from tests.sending import TOPIC_URN, subscription
 
 PROJECT = "762bdb3251034f268af0e395c53ea09b"
-TOPIC_URN = f"urn:smn:region01:{PROJECT}:orders"
 URN = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:v1"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    protocol="functionstage",
-    endpoint=URN,
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-)
+SUBSCRIPTION = subscription("functionstage", URN)
 WORKFLOW = replace(SUBSCRIPTION, protocol="functiongraph", endpoint="48aff955-dd1b")
-MESSAGE = Message(
-    id="d84bd6629ef04513ad2e37bffd6e17cb",
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id=PROJECT,
-    kind=Kind.NOTIFICATION,
+MESSAGE = replace(
+    sending.MESSAGE,
     content={"default": "Hello", "functiongraph": "for workflows"},
     created_ms=1_502_964_434_999,
-    deadline_ms=1_502_968_034_999,
     subject="Welcome",
 )
 GRAPH = {

@@ -1,6 +1,7 @@
 """The configured HTTP gateway: requests carry texts intact, answers become outcomes."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,23 +13,13 @@ from pydantic import SecretStr
 from adapters._http_gateway import FORM, HttpGateway, HttpGatewaySettings
 from engine.adapter_settings import read
 from engine.errors import ConfigurationError
-from engine.models import Delivered, Kind, Message, Outcome, Rejected, Retry, Throttled
+from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.ports import Answer, TransportError
 from engine.testing import InstantTransport, ManualClock
+from tests import sending
 
 URL = "https://gateway.example/send"
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn="urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders",
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": "text"},
-    created_ms=1,
-    deadline_ms=2,
-    subject="a subject",
-    topic_name="orders",
-)
+MESSAGE = replace(sending.MESSAGE, subject="a subject")
 TEXTS = st.text(st.characters(codec="utf-8")) | st.text('"\\{}&=%+ \x00\r\n中🙂', max_size=50)
 
 

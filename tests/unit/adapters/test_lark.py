@@ -9,7 +9,8 @@ from engine.errors import Refused
 from engine.models import Delivered, Rejected, Throttled
 from tests.platforms.bots import Bot, Refusal
 from tests.platforms.lark import Lark
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
+from tests.sending import subscription
 
 TOKEN = "1f2e-3d"
 URL = f"https://open.feishu.cn/open-apis/bot/v2/hook/{TOKEN}"

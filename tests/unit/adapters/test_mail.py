@@ -15,20 +15,11 @@ from hypothesis import strategies as st
 from adapters import _mail
 from adapters._mail import Own
 from adapters._relays import stuffed
-from engine.models import Kind, Message
+from engine.models import Message
+from tests import sending
 from tests.relay import body, parsed
 
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn="urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders",
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": "text"},
-    created_ms=1_720_604_700_000,
-    deadline_ms=1_720_608_300_000,
-    topic_name="orders",
-)
+MESSAGE = replace(sending.MESSAGE, subject=None)
 OWN = Own("somebody@example.com", "b" * 32, "https://smn.example/unsubscribe?a=b&sig=" + "0" * 32)
 SENDER = "noreply@example.org"
 HEADERS = {

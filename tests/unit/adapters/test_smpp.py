@@ -21,23 +21,13 @@ from adapters._parts import count
 from adapters._smpp import SmppLink
 from adapters.sms import SmsAdapter, SmsSettings
 from engine.errors import ConfigurationError
-from engine.models import Delivered, Kind, Message, Outcome, Rejected, Retry, Throttled
+from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.testing import ManualClock, fake_ports
 from tests.engines import eventually
+from tests.sending import MESSAGE
 from tests.smsc import DROP, MUTE, PASSWORD, Smsc, send, smsc
 
 NUMBER = "+8613600000000"
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn="urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders",
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": "text"},
-    created_ms=1,
-    deadline_ms=2,
-    topic_name="orders",
-)
 CLOCK = ManualClock()
 NOW = CLOCK.now_ms()
 
@@ -173,10 +163,11 @@ async def test_a_refused_bind_says_why() -> None:
 async def test_no_more_submits_wait_than_the_window_has_room_for() -> None:
     """Centres cut the connection of who sends more."""
     async with smsc() as centre, linked(centre, smpp_window=3) as adapter:
-        centre.hold = asyncio.Event()
+        answering = asyncio.Event()
+        centre.hold = answering.wait
         sends = [asyncio.create_task(say(adapter, str(number))) for number in range(10)]
         await eventually(lambda: centre.open == 3, "the window is full")
-        centre.hold.set()
+        answering.set()
         assert set(await asyncio.gather(*sends)) == {Delivered()}
         assert centre.most_open == 3
 

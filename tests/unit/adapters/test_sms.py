@@ -13,36 +13,16 @@ from engine.models import (
     Message,
     Outcome,
     Rejected,
-    Status,
-    Subscription,
     Window,
 )
 from engine.testing import InstantTransport, MemoryOutbox, fake_ports
+from tests import sending
+from tests.sending import LINK, subscription
 
-TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    protocol="sms",
-    endpoint="13600000000",
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
+SUBSCRIPTION = subscription("sms", "13600000000")
+MESSAGE = replace(
+    sending.MESSAGE, content={"default": "long text", "sms": "short"}, subject="not sent"
 )
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
-    content={"default": "long text", "sms": "short"},
-    created_ms=1,
-    deadline_ms=2,
-    subject="not sent",
-    topic_name="orders",
-)
-LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 
 
 async def send(message: Message, **settings: Any) -> tuple[Outcome, list[Any]]:

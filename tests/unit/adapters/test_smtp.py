@@ -30,41 +30,24 @@ from engine.models import (
     Outcome,
     Rejected,
     Retry,
-    Status,
     Subscription,
     Throttled,
     Window,
 )
 from engine.ports import Links
 from engine.testing import EPOCH_MS, FakeLinks, MemoryOutbox, fake_ports
+from tests import sending
 from tests.endpoints import certificate_for
 from tests.relay import CLOSE, HANG, Relay, body, parsed, real_server, relay
+from tests.sending import LINK, subscription
 
-TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    protocol="email",
-    endpoint="somebody@example.com",
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-)
-MESSAGE = Message(
-    id="d" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
+SUBSCRIPTION = subscription("email", "somebody@example.com")
+MESSAGE = replace(
+    sending.MESSAGE,
     content={"default": "for others", "email": "磁盘已满\n.\n..dots\nend"},
-    created_ms=1_720_604_700_000,
-    deadline_ms=1_720_608_300_000,
     subject="Störung 🙂",
-    topic_name="orders",
     display_name="Bestellungen, „neu“",
 )
-LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 PASSWORD = "correct horse"
 
 

@@ -20,7 +20,6 @@ from engine.models import (
     Outcome,
     Rejected,
     Retry,
-    Status,
     Subscription,
     Throttled,
     Window,
@@ -28,30 +27,16 @@ from engine.models import (
 from engine.ports import AddressRefused, Answer, TransportError
 from engine.signing import CertificateSigner, make_certificate
 from engine.testing import EPOCH_MS, InstantTransport, Request, fake_ports
+from tests import sending
+from tests.sending import LINK, TOPIC_URN, subscription
 
-TOPIC_URN = "urn:smn:region01:762bdb3251034f268af0e395c53ea09b:orders"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    protocol="https",
-    endpoint="https://example.com/hook",
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-)
-MESSAGE = Message(
-    id="d84bd6629ef04513ad2e37bffd6e17cb",
-    topic_id="a" * 32,
-    topic_urn=TOPIC_URN,
-    project_id="762bdb3251034f268af0e395c53ea09b",
-    kind=Kind.NOTIFICATION,
+SUBSCRIPTION = subscription("https", "https://example.com/hook")
+MESSAGE = replace(
+    sending.MESSAGE,
     content={"default": 'disk "full"\n93 %', "http": "short"},
     created_ms=1_720_604_700_999,
-    deadline_ms=1_720_608_300_999,
     subject="disk alarm",
 )
-LINK = "https://smn.example.com/smn/subscription/confirm?token=" + "0" * 128
 INVITATION = replace(MESSAGE, kind=Kind.CONFIRMATION, link=LINK, subject=None)
 FAREWELL = replace(INVITATION, kind=Kind.CANCELLATION)
 USER_INVITATION = replace(INVITATION, kind=Kind.USER_CONFIRMATION, topic_name="ops")

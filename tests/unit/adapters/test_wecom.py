@@ -8,8 +8,9 @@ from adapters.wecom import WecomAdapter, WecomSettings
 from engine.errors import Refused
 from engine.models import Delivered, Rejected, Throttled
 from tests.platforms.bots import Bot, Refusal
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
 from tests.platforms.wecom import WeCom
+from tests.sending import subscription
 
 TOKEN = "693a91f6-7xxx"
 URL = f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key={TOKEN}"

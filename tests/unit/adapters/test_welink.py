@@ -9,7 +9,8 @@ from engine.models import Delivered, Rejected, Retry, Throttled
 from engine.ports import Answer
 from engine.testing import Request
 from tests.platforms.apps import WeLink
-from tests.platforms.sending import World, message, subscription
+from tests.platforms.sending import World, message
+from tests.sending import subscription
 
 APP = {"client_id": "20190828", "client_secret": "hush-hush"}
 TO = subscription("welink", "123456", **APP)
