@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks.environment import environment
+from benchmarks.yardstick import measure
 from engine.guard import AddressGuard
 from engine.transport import AiohttpTransport
 
@@ -52,19 +52,8 @@ class Measured:
 
 
 async def run(job: Job) -> list[Measured]:
-    """Run the loop in a fresh process, so that nothing of the caller slows it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.loop",
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate(json.dumps(asdict(job)).encode())
-    if process.returncode != 0:
-        raise RuntimeError(f"the bare loop failed with status {process.returncode}")
-    return [Measured(**json.loads(line)) for line in out.splitlines()]
+    """Run the loop."""
+    return [Measured(**line) for line in await measure("benchmarks.loop", job)]
 
 
 async def _drive(job: Job) -> None:

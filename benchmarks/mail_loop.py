@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import aiosmtplib
 import uvloop
 
-from benchmarks.environment import environment
+from benchmarks.yardstick import measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,9 @@ def recipient(number: int) -> str:
 
 
 async def run(job: Job) -> Measured:
-    """Run the loop in a fresh process, so that nothing of the caller slows it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.mail_loop",
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate(json.dumps(asdict(job)).encode())
-    if process.returncode != 0:
-        raise RuntimeError(f"the bare loop failed with status {process.returncode}")
-    return Measured(**json.loads(out))
+    """Run the loop."""
+    (line,) = await measure("benchmarks.mail_loop", job)
+    return Measured(**line)
 
 
 async def _drive(job: Job) -> None:

@@ -26,6 +26,7 @@ from benchmarks.report import Result, at_least
 from benchmarks.service import all_settled, library, service, settled
 from benchmarks.sink import free_port
 from benchmarks.stats import spread
+from benchmarks.yardstick import Size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,19 +41,8 @@ CONNECTIONS: Final = 16
 SENDER: Final = "noreply@example.org"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much is measured."""
-
-    subscriptions: int
-    rounds: int
-    engine_s: float
-    loop_s: float
-    dkim_s: float
-
-
-FULL: Final = Size(2_000, rounds=3, engine_s=8, loop_s=4, dkim_s=8)
-QUICK: Final = Size(500, rounds=1, engine_s=3, loop_s=1.5, dkim_s=2)
+FULL: Final = Size(2_000, rounds=3, engine_s=8, loop_s=4, warm_up_s=1)
+QUICK: Final = Size(500, rounds=1, engine_s=3, loop_s=1.5, warm_up_s=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +69,13 @@ class Scene:
     feed: Feed
     mail: bytes
 
-    async def turn(self, seconds: float) -> tuple[float, float]:
+    async def turn(self, size: Size) -> tuple[float, float]:
         """Mails settled a second, and the worker's processor time for one (µs)."""
         pid = self.serving.worker()
-        await self.feed.run(1)
+        await self.feed.run(size.warm_up_s)
         cpu, before = procs.cpu_seconds(pid), await self.feed.arrived()
         begun = time.monotonic()
-        await self.feed.run(seconds)
+        await self.feed.run(size.engine_s)
         done = await self.feed.arrived() - before
         took = time.monotonic() - begun
         cpu = procs.cpu_seconds(pid) - cpu
@@ -104,12 +94,12 @@ async def run(bench: Bench) -> Result:
             size.subscriptions,
             plain.mail.decode(),
             CONNECTIONS,
-            0.5,
+            size.loop_warm_up_s,
             size.loop_s,
         )
         for number in range(size.rounds):
             bench.say(f"round {number + 1} of {size.rounds}")
-            reached, cpu_us = await plain.turn(size.engine_s)
+            reached, cpu_us = await plain.turn(size)
             rounds.append(Round(reached, cpu_us, await mail_loop.run(job)))
             bench.say(_said(rounds[-1]))
         body = len(plain.mail)
@@ -117,7 +107,7 @@ async def run(bench: Bench) -> Result:
     room = bench.room("dkim")
     # Signing is slow: a smaller backlog does, and drains in time.
     async with scene(room, size.subscriptions // 10, bench.seed, **_dkim(room)) as signed:
-        dkim, dkim_cpu_us = await signed.turn(size.dkim_s)
+        dkim, dkim_cpu_us = await signed.turn(size)
     return _result(rounds, size, body, (dkim, dkim_cpu_us))
 
 

@@ -14,7 +14,7 @@ from benchmarks.chart import Bar, Bars, Curve, Curves, Goal
 from benchmarks.client import ApiClient
 from benchmarks.feed import Feed, text_of
 from benchmarks.report import Result, at_most
-from benchmarks.service import library, service, subscribe
+from benchmarks.service import Service, library, service, subscribe
 from benchmarks.sink import nginx
 from benchmarks.wait import until
 
@@ -58,22 +58,28 @@ async def _measure(bench: Bench, subscriptions: int, messages: int) -> Peak:
         async with library(room, serving.redis_url) as engine:
             await subscribe(engine, topic, sink.urls(subscriptions))
         feed = Feed(client.publish, topic, text_of(bench.seed), sink.count, subscriptions, 0)
-        pid, begun = serving.worker(), time.monotonic()
-        start = procs.resident_kib(pid)
-        await feed.arrived()
-        for _ in range(messages):
-            await feed.publish()
-        timeline: list[tuple[float, float]] = []
+        return await peak(serving, feed, messages)
 
-        async def arrived() -> bool:
-            timeline.append((time.monotonic() - begun, procs.resident_kib(pid) / 1024))
-            return await feed.arrived() >= messages * subscriptions
 
-        await until(arrived, 600, "all deliveries to arrive", every_s=0.5)
-        peak = procs.peak_kib(pid)
-        if serving.worker() != pid:
-            raise RuntimeError("the worker was restarted while it was measured")
-    return Peak(subscriptions, messages * subscriptions, start / 1024, peak / 1024, tuple(timeline))
+async def peak(serving: Service, feed: Feed, messages: int) -> Peak:
+    """Publish so many messages, and watch the worker until all have arrived."""
+    pid, begun = serving.worker(), time.monotonic()
+    start = procs.resident_kib(pid)
+    await feed.arrived()
+    for _ in range(messages):
+        await feed.publish()
+    deliveries = messages * feed.fanout
+    timeline: list[tuple[float, float]] = []
+
+    async def arrived() -> bool:
+        timeline.append((time.monotonic() - begun, procs.resident_kib(pid) / 1024))
+        return await feed.arrived() >= deliveries
+
+    await until(arrived, 600, "all deliveries to arrive", every_s=0.5)
+    most = procs.peak_kib(pid)
+    if serving.worker() != pid:
+        raise RuntimeError("the worker was restarted while it was measured")
+    return Peak(feed.fanout, deliveries, start / 1024, most / 1024, tuple(timeline))
 
 
 def result(

@@ -20,6 +20,7 @@ from benchmarks.report import Result, at_least, at_most
 from benchmarks.service import Service, all_settled, library, service, settled, subscribe
 from benchmarks.sink import Arrival, Sink, nginx, recorder
 from benchmarks.stats import spread
+from benchmarks.yardstick import Size
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
@@ -30,17 +31,6 @@ CEILING: Final = 2.0
 IN_FLIGHT: Final = (64, 128, 256)
 # What the HTTP client adds by itself to every request, or what differs with each connection.
 _CLIENTS_OWN: Final = frozenset({"host", "content-length", "user-agent"})
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much is measured."""
-
-    subscriptions: int
-    rounds: int
-    engine_s: float
-    loop_s: float
-    warm_up_s: float
 
 
 FULL: Final = Size(10_000, rounds=3, engine_s=32, loop_s=10, warm_up_s=4)
@@ -96,7 +86,7 @@ async def run(bench: Bench) -> Result:
             headers,
             sample.body.decode(),
             IN_FLIGHT,
-            min(1.0, size.loop_s / 4),
+            size.loop_warm_up_s,
             size.loop_s,
         )
         rounds = []
