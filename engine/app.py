@@ -95,6 +95,7 @@ class Engine(Parts):
             await adapter.close()
         await self._transport.close()
         await self._gateway.close()
+        await self._multiplexer.close()
 
     # Topics, subscriptions, messages
 

@@ -31,6 +31,7 @@ from engine.guard import AddressGuard
 from engine.iam.live import LiveDirectory
 from engine.keyring import Keyring
 from engine.links import LinkMaker
+from engine.multiplex import Multiplexer
 from engine.pipeline.accept import Publisher
 from engine.pipeline.direct import Direct
 from engine.pipeline.limits import FlowControl
@@ -123,6 +124,7 @@ class Parts:
         guard = AddressGuard(settings.allow_endpoints)
         self._transport = AiohttpTransport(guard, timeout_s=settings.send_timeout)
         self._gateway = AiohttpTransport(None, timeout_s=settings.send_timeout)
+        self._multiplexer = Multiplexer(timeout_s=settings.send_timeout)
         self._push = ApplicationRecords(store, keys, vault, dataset.region)
         self.device_finder = DeviceFinder(self._push, self.clock, dataset.region)
         self.adapters = load_adapters(
@@ -130,6 +132,7 @@ class Parts:
                 clock=self.clock,
                 transport=transport or self._transport,
                 gateway=self._gateway,
+                http2=self._multiplexer,
                 guard=guard,
                 signer=self.signer,
                 links=self.links,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from engine.adapter_settings import AdapterSettings
@@ -49,6 +50,21 @@ class AddressRefused(TransportError):
     """The address that would be connected to is an internal one and is not allowed."""
 
 
+class Unsent(TransportError):
+    """The server has certainly done nothing with the request.
+
+    Before ``wait_s`` seconds have passed another one is not even tried.
+    """
+
+    def __init__(self, text: str, wait_s: float = 1.0) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
+
+
+class CertificateRefused(TransportError):
+    """TLS cannot use the client's certificate, or the server does not accept it."""
+
+
 class Transport(Protocol):
     """Sends one HTTP request: no cookies, no redirects, bounded answer, guarded address."""
 
@@ -82,6 +98,40 @@ class Gateway(Protocol):
         """Send and return the answer; raises `TransportError`.
 
         ``timeout_s`` is for gateways that take longer than endpoints may.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What a client shows who it is with: certificates, its own first, and key, PEM or DER.
+
+    ``ca_file`` holds the authorities that servers are trusted by; None: the system's.
+    """
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    ca_file: Path | None = None
+
+
+class Http2(Protocol):
+    """Sends HTTP requests as `Gateway` does, many at once over one kept HTTP/2 connection.
+
+    There is one for each origin and certificate.
+    """
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        certificate: ClientCertificate,
+    ) -> Answer:
+        """Send and return the answer; raises `TransportError`.
+
+        `Unsent` and `CertificateRefused` where it is known that nobody has the request.
         """
         ...
 
@@ -175,6 +225,7 @@ class Ports:
     clock: Clock
     transport: Transport
     gateway: Gateway
+    http2: Http2
     guard: Guard
     signer: Signer
     links: Links

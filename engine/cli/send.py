@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from engine.cli.masking import Masker
     from engine.cli.trial import Exchange, Record
     from engine.models import Outcome
+    from engine.ports import MobileDevice
     from engine.settings import Settings
 
 _SHOWN: Final = 4_000
 _TEXT: Final = "This is a message from tocsin send."
+_ALERT: Final = json.dumps({"aps": {"alert": _TEXT}})
+"""The same for Apple's devices, which take nothing else."""
 
 
 def send(
@@ -66,16 +69,25 @@ def send(
     ] = None,
     as_json: options.Json = False,
     allow_endpoints: options.AllowEndpoints = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
     config: options.Config = None,
 ) -> None:
     """Send one message and show request, answer and outcome, with secrets masked.
 
-    For when a bot does not answer: no service need be running. Settings of adapters are those
-    of `serve`: environment and tocsin.toml. Exit status 0 delivered, 1 not, 2 wrong usage.
+    For when a bot does not answer: no service need be running, but for `application`, whose
+    endpoints only a service knows. Settings of adapters are those of `serve`: environment and
+    tocsin.toml. Exit status 0 delivered, 1 not, 2 wrong usage.
 
     Example: tocsin send dingding @robot-url.txt -e sign_secret -m 'it works'
     """
-    given = {"config": config, "allow_endpoints": allow_endpoints, "send_timeout": timeout}
+    given = {
+        "data": data,
+        "redis": redis,
+        "config": config,
+        "allow_endpoints": allow_endpoints,
+        "send_timeout": timeout,
+    }
     what = {
         "message": message,
         "subject": subject,
@@ -96,11 +108,17 @@ async def _send(
     *,
     as_json: bool,
 ) -> Outcome:
+    from engine.cli.attaching import attach
     from engine.cli.trial import trial
     from engine.settings import Settings
 
     settings = Settings.read(**given)
-    async with trial(settings) as found:
+
+    async def find(urn: str) -> MobileDevice | None:
+        async with attach(given) as engine:
+            return await engine.device_finder.find(urn)
+
+    async with trial(settings, find) as found:
         notice = found.adapter(protocol).notice
         if notice:
             typer.echo(f"note: {notice}", err=True)
@@ -137,7 +155,9 @@ def _read(text: str) -> str:
 def _content(protocol: str, given: str | None, *, structured: bool) -> Mapping[str, str]:
     from engine.policy import structure
 
-    text = _TEXT if given is None else sys.stdin.read() if given == "-" else _read(given)
+    if given is None:
+        return {"default": _TEXT, "APNS": _ALERT, "APNS_SANDBOX": _ALERT}
+    text = sys.stdin.read() if given == "-" else _read(given)
     if structured:
         return structure.parse(text, {protocol})
     if not text:

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.cli.masking import Masker, secret_members
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, Refused
 from engine.guard import AddressGuard
 from engine.links import LinkMaker
 from engine.models import Kind, Message, Status, Subscription
+from engine.multiplex import Multiplexer
 from engine.policy import protocols
 from engine.ports import Answer, Ports, TransportError
 from engine.registry import load_adapters
 from engine.signing import CertificateSigner, make_certificate
 from engine.transport import AiohttpTransport
+from engine.urns import parse_endpoint
 from engine.vault import Vault
 
 if TYPE_CHECKING:
     from engine.models import Outcome
-    from engine.ports import Adapter, Gateway, MobileDevice, Transport
+    from engine.ports import Adapter, Gateway, Http2, MobileDevice, Transport
     from engine.settings import Settings
+
+    Find = Callable[[str], Awaitable[MobileDevice | None]]
 
 PUBLIC_URL: Final = "https://tocsin.example"
 """What links begin with: they lead nowhere."""
@@ -69,23 +73,31 @@ class _Wall:
         return time.time_ns() // 1_000_000
 
 
-class _NoDevices:
-    """Applications are in a data set, and here is none."""
+class _Devices:
+    """Knows the devices of a data set, and keeps their secrets hidden; the ``Devices`` port."""
+
+    def __init__(self, find: Find, masker: Masker) -> None:
+        self._find = find
+        self._masker = masker
+        self._found: dict[str, MobileDevice | None] = {}
 
     async def find(self, urn: str) -> MobileDevice | None:
-        del urn
-        return None
+        if urn not in self._found:
+            device = self._found[urn] = await self._find(urn)
+            if device is not None:
+                self._masker.learn(device.token, device.credential)
+        return self._found[urn]
 
 
 class _Recorder:
-    """Notes what goes through a transport; the ``Transport`` and the ``Gateway`` port."""
+    """Notes what goes through a transport; a port for each."""
 
-    def __init__(self, record: Record, transport: AiohttpTransport) -> None:
+    def __init__(self, record: Record, transport: AiohttpTransport | Multiplexer) -> None:
         self._record = record
         self._transport = transport
 
     def parse(self, url: str) -> object:
-        return self._transport.parse(url)
+        return url
 
     async def post(self, url: object, headers: Mapping[str, str], body: bytes) -> Answer:
         return await self.request("POST", str(url), headers, body)
@@ -136,9 +148,9 @@ class _Signer:
 class Trial:
     """All adapters, and what the one that is asked for does."""
 
-    def __init__(self, ports: Ports, settings: Settings, record: Record) -> None:
+    def __init__(self, ports: Ports, settings: Settings, record: Record, masker: Masker) -> None:
         self.record = record
-        self.masker = Masker()
+        self.masker = masker
         self._ports = ports
         self._region = settings.region
         self._adapters = load_adapters(ports, settings.adapters, noted=self.masker.learn_settings)
@@ -172,7 +184,8 @@ class Trial:
             self.masker.learn_endpoint(endpoint)
         kept = protocols.check(protocol, endpoint, extension)
         await adapter.check(protocol, endpoint, kept)
-        topic_id, topic_urn = secrets.token_hex(16), f"urn:smn:{self._region}:{_PROJECT}:example"
+        project_id = _project(endpoint)
+        topic_id, topic_urn = secrets.token_hex(16), f"urn:smn:{self._region}:{project_id}:example"
         subscription = Subscription(
             id=secrets.token_hex(16),
             topic_id=topic_id,
@@ -189,7 +202,7 @@ class Trial:
             id=secrets.token_hex(16),
             topic_id=topic_id,
             topic_urn=topic_urn,
-            project_id=_PROJECT,
+            project_id=project_id,
             kind=kind,
             content=content,
             created_ms=now_ms,
@@ -209,27 +222,41 @@ class Trial:
             await adapter.close()
 
 
+def _project(endpoint: str) -> str:
+    """The project of the topic: that of the endpoint, where it has one."""
+    try:
+        return parse_endpoint(endpoint).application.project_id
+    except Refused:
+        return _PROJECT
+
+
 @asynccontextmanager
-async def trial(settings: Settings) -> AsyncIterator[Trial]:
-    """Everything that an adapter needs, for as long as the block lasts."""
-    record = Record()
+async def trial(settings: Settings, find: Find) -> AsyncIterator[Trial]:
+    """Everything that an adapter needs, for as long as the block lasts.
+
+    ``find`` looks a device up by its URN.
+    """
+    record, masker = Record(), Masker()
     guard = AddressGuard(settings.allow_endpoints)
     guarded = AiohttpTransport(guard, timeout_s=settings.send_timeout)
     unguarded = AiohttpTransport(None, timeout_s=settings.send_timeout)
+    multiplexer = Multiplexer(timeout_s=settings.send_timeout)
     transport: Transport = _Recorder(record, guarded)
     gateway: Gateway = _Recorder(record, unguarded)
+    http2: Http2 = _Recorder(record, multiplexer)
     ports = Ports(
         clock=_Wall(),
         transport=transport,
         gateway=gateway,
+        http2=http2,
         guard=guard,
         signer=_Signer(record, settings.region),
         links=LinkMaker(Vault(secrets.token_bytes(32)), PUBLIC_URL, settings.region),
         outbox=record,
-        devices=_NoDevices(),
+        devices=_Devices(find, masker),
     )
     try:
-        found = Trial(ports, settings, record)
+        found = Trial(ports, settings, record, masker)
         try:
             yield found
         finally:
@@ -237,3 +264,4 @@ async def trial(settings: Settings) -> AsyncIterator[Trial]:
     finally:
         await guarded.close()
         await unguarded.close()
+        await multiplexer.close()

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 from engine.models import Delivered, Limits, Message, Outcome, Subscription, Window
 from engine.policy.protocols import TABLE
-from engine.ports import Answer, MobileDevice, Ports, TransportError
+from engine.ports import Answer, ClientCertificate, MobileDevice, Ports, TransportError
 
 EPOCH_MS: Final = 1_700_000_000_000
 """What a `ManualClock` shows at first."""
@@ -51,12 +51,14 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     method: str = "POST"
+    certificate: ClientCertificate | None = None
 
 
 class InstantTransport:
     """Answers at once with one answer, or raises one error.
 
-    The ``Transport`` and the ``Gateway`` port. ``answer`` may also be a function of the request.
+    The ``Transport``, the ``Gateway`` and the ``Http2`` port. ``answer`` may also be a function
+    of the request.
     """
 
     def __init__(
@@ -81,10 +83,11 @@ class InstantTransport:
         body: bytes = b"",
         *,
         timeout_s: float | None = None,
+        certificate: ClientCertificate | None = None,
     ) -> Answer:
         """Note the request and answer."""
         del timeout_s
-        request = Request(url, headers, body, method)
+        request = Request(url, headers, body, method, certificate)
         self.requests.append(request)
         answer = self.answer
         if isinstance(answer, TransportError):
@@ -159,6 +162,7 @@ def fake_ports(**given: Any) -> Ports:
         clock=ManualClock(),
         transport=InstantTransport(),
         gateway=InstantTransport(),
+        http2=InstantTransport(),
         guard=OpenGuard(),
         signer=FakeSigner(),
         links=FakeLinks(),

@@ -80,7 +80,7 @@ class Sample:
 
 
 class Network(InstantTransport):
-    """Both of the ports that send; once it is ``hung`` nothing comes back."""
+    """All of the ports that send; once it is ``hung`` nothing comes back."""
 
     def __init__(self, judge: Judge) -> None:
         super().__init__(judge)
@@ -129,6 +129,7 @@ class World:
             clock=self.clock,
             transport=self.network,
             gateway=self.network,
+            http2=self.network,
             guard=_TextGuard(),
             outbox=self.outbox,
             settings=settings,
