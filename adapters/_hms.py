@@ -71,9 +71,13 @@ class Hms:
         self._url = url
         self._applications: OrderedDict[str, _Application] = OrderedDict()
 
-    async def send(self, device: MobileDevice, message: Mapping[str, Any], ttl_s: int) -> Outcome:
+    async def send(self, device: MobileDevice, text: str, until_ms: int) -> Outcome:
         """One attempt; a token that is refused is replaced once."""
+        message = translate(text)
+        if isinstance(message, str):
+            return Rejected(message)
         application = self._application(device)
+        ttl_s = -(-(until_ms - self._clock.now_ms()) // 1000)
         body = _body(message, device.token, min(max(ttl_s, 1), _LONGEST_TTL_S))
         outcome, refused = await self._attempt(application, device, body)
         if refused:

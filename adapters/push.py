@@ -7,22 +7,29 @@ switched off gets nothing and an application that was authenticated anew is beli
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import Field
 
-from adapters import _hms
+from adapters import _apns, _hms
 from engine.adapter_settings import AdapterSettings
-from engine.errors import Refused, StoreError
+from engine.errors import ConfigurationError, Refused, StoreError
 from engine.models import Limits, Message, Outcome, Rejected, Retry, Subscription, Throttled
 
 if TYPE_CHECKING:
     from engine.ports import MobileDevice, Ports
 
 _URL: Final = r"^https?://[!-~]+[^/?#]$"
-_PLATFORMS: Final[Mapping[str, int]] = {"HMS": _hms.MAX_BYTES}
+_HTTPS: Final = r"^https://[!-~]+[^/?#]$"
+_PLATFORMS: Final[Mapping[str, int]] = {
+    "HMS": _hms.MAX_BYTES,
+    "APNS": _apns.MAX_BYTES,
+    "APNS_SANDBOX": _apns.MAX_BYTES,
+}
 """Platform → the longest message that it takes (SMN "Publishing to an Endpoint")."""
 # What the platform is sent around a text: tokens, names, what JSON escapes.
 _AROUND_BYTES: Final = 4096
@@ -44,6 +51,15 @@ class PushSettings(AdapterSettings):
         pattern=_URL,
         description="where HMS gives tokens to applications",
     )
+    apns_url: str = Field(
+        "https://api.push.apple.com", pattern=_HTTPS, description="Apple's service for `APNS`"
+    )
+    apns_sandbox_url: str = Field(
+        "https://api.sandbox.push.apple.com", pattern=_HTTPS, description="that for `APNS_SANDBOX`"
+    )
+    apns_ca_file: Path | None = Field(
+        None, description="certificates to trust for both; default: the system's"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,10 @@ class Push:
         """What one platform is sent."""
         return self.texts.get(platform, self.texts["default"])
 
+    def id_for(self, subscription_id: str) -> str:
+        """A UUID of this message to one subscription, the same for each attempt (RFC 9562 §5.5)."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.message_id}:{subscription_id}"))
+
 
 class Target(NamedTuple):
     """Whom to send to: the endpoint's URN and the subscription's id."""
@@ -72,7 +92,7 @@ class PushAdapter:
     """Speaks ``application`` where it is enabled."""
 
     notice = ""
-    limits = Limits(max_bytes=_hms.MAX_BYTES, confirm=False)
+    limits = Limits(max_bytes=max(_PLATFORMS.values()), confirm=False)
 
     def __init__(self, ports: Ports) -> None:
         self._clock = ports.clock
@@ -80,6 +100,15 @@ class PushAdapter:
         settings = ports.configure(PushSettings)
         self.protocols = ("application",) if settings.enabled else ()
         self._hms = _hms.Hms(ports.gateway, ports.clock, settings.hms_token_url, settings.hms_url)
+        if settings.apns_ca_file is not None:
+            try:
+                _apns.check_authorities(settings.apns_ca_file)
+            except OSError as error:
+                raise ConfigurationError(
+                    "Setting 'adapters.push.apns_ca_file' names no file of certificates."
+                ) from error
+        urls = {"APNS": settings.apns_url, "APNS_SANDBOX": settings.apns_sandbox_url}
+        self._apns = _apns.Apns(ports.http2, ports.clock, urls, settings.apns_ca_file)
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Code SMN.0012 for an endpoint that no application has."""
@@ -114,17 +143,17 @@ class PushAdapter:
         if device is None or fault:
             return Rejected(fault)
         now_ms = self._clock.now_ms()
-        left_s = _left_s(content, now_ms)
-        if left_s == 0:
+        until_ms = _until_ms(content, now_ms)
+        if until_ms <= now_ms:
             # Its time has passed while it was on its way; the engine ends it.
             return Throttled(now_ms + 1_000, "time_to_live passed")
-        message = _hms.translate(content.text(device.platform))
-        if isinstance(message, str):
-            return Rejected(message)
-        return await self._hms.send(device, message, left_s)
+        text = content.text(device.platform)
+        if device.platform == "HMS":
+            return await self._hms.send(device, text, until_ms)
+        return await self._apns.send(device, text, content.id_for(prepared.id), until_ms)
 
     async def close(self) -> None:
-        """Nothing of its own: the gateway is the engine's."""
+        """Nothing of its own: connections are the engine's."""
 
 
 def _fault(content: Push, target: Target, device: MobileDevice | None) -> str:
@@ -143,14 +172,11 @@ def _fault(content: Push, target: Target, device: MobileDevice | None) -> str:
     return ""
 
 
-def _left_s(content: Push, now_ms: int) -> int:
-    """Seconds for which the platform may keep the message, 0 if its time has passed.
+def _until_ms(content: Push, now_ms: int) -> int:
+    """Until when the platform may keep the message; past if its time has passed.
 
     One that comes much later than its time has been redriven, and lives as long anew.
     """
-    left_ms = content.deadline_ms - now_ms
-    if -_LATE_MS < left_ms <= 0:
-        return 0
-    if left_ms <= 0:
-        left_ms = content.deadline_ms - content.created_ms
-    return -(-left_ms // 1000)
+    if now_ms - content.deadline_ms < _LATE_MS:
+        return content.deadline_ms
+    return now_ms + content.deadline_ms - content.created_ms

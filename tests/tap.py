@@ -37,6 +37,12 @@ class Tap:
         self._awaited[text.encode()] = future
         return future
 
+    def note(self, recent: bytes) -> None:
+        """Look for the awaited texts; for servers that see what TLS hides from here."""
+        for text, future in self._awaited.items():
+            if not future.done() and text in recent:
+                future.set_result(time.perf_counter())
+
     async def become(self, server: Server) -> None:
         """Change what is behind it, for those that are connected too."""
         self._server = server
@@ -69,18 +75,13 @@ class Tap:
         try:
             while piece := await reader.read(65_536):
                 recent = (recent + piece)[-131_072:]
-                self._note(recent)
+                self.note(recent)
                 to_server.write(piece)
                 await to_server.drain()
         finally:
             to_server.transport.abort()
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-
-    def _note(self, recent: bytes) -> None:
-        for text, future in self._awaited.items():
-            if not future.done() and text in recent:
-                future.set_result(time.perf_counter())
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,21 +14,25 @@ from pydantic import SecretStr
 from adapters.dingtalk import DingTalkAdapter, DingTalkBotAdapter
 from adapters.function import FunctionAdapter, FunctionSettings
 from adapters.lark import LarkAdapter
-from adapters.push import PushAdapter, PushSettings
+from adapters.push import Push, PushAdapter, PushSettings
 from adapters.sms import SmsAdapter, SmsSettings
 from adapters.smtp import SmtpAdapter
 from adapters.voice import VoiceAdapter, VoiceSettings
 from adapters.webhook import WebhookAdapter
 from adapters.wecom import WecomAdapter
 from adapters.welink import WelinkAdapter
+from engine.models import Message
 from engine.ports import Answer, MobileDevice, Ports
 from engine.registry import GROUP
 from engine.testing import KnownDevices, Request, fake_ports
 from engine.testing.conformance import AdapterConformance, Outgoing, Sample
-from tests import push_kit
+from tests import apple_push, push_kit
+from tests.apple import push_certificate
 from tests.platforms.apps import shown_text
 
 PHONE = f"urn:smn:region01:762bdb3251034f268af0e395c53ea09b:endpoint:HMS:shop:{'e' * 32}"
+IPHONE = PHONE.replace(":HMS:", ":APNS:")
+APPLE = push_certificate()
 FUNCTION = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize"
 
 
@@ -284,6 +288,27 @@ class TestMail(AdapterConformance):
 
     def make(self, ports: Ports) -> SmtpAdapter:
         return SmtpAdapter(ports)
+
+
+class Alerts(PushAdapter):
+    """Push, by a publisher that writes every text as Apple wants it."""
+
+    def render(self, message: Message, protocol: str) -> Push:
+        """The message with each of its texts as an alert."""
+        alerts = {
+            name: json.dumps({"aps": {"alert": text}}, ensure_ascii=False)
+            for name, text in message.content.items()
+        }
+        return super().render(replace(message, content=alerts), protocol)
+
+
+class TestPushToApns(AdapterConformance):
+    settings = PushSettings(enabled=True)
+    samples = (Sample("application", IPHONE, secrets=(apple_push.DEVICE, APPLE[1], APPLE[1][:40])),)
+
+    def make(self, ports: Ports) -> PushAdapter:
+        device = MobileDevice("APNS", apple_push.DEVICE, True, *APPLE)
+        return Alerts(replace(ports, devices=KnownDevices({IPHONE: device})))
 
 
 class TestPushToHms(AdapterConformance):

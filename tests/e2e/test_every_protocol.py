@@ -16,7 +16,11 @@ from aiohttp import web
 from huaweicloudsdksmn import v2 as smn
 
 from engine.cli.attaching import attach
-from tests import function_gateway
+from engine.policy.structure import PLATFORMS
+from tests import apple_push as apple
+from tests import function_gateway, push_kit
+from tests.apple import push_certificate
+from tests.apple_push import apple_push
 from tests.function_gateway import function_graph
 from tests.phone_gateway import phone_gateway
 from tests.platforms.apps import DingTalkApps, WeLink
@@ -24,6 +28,7 @@ from tests.platforms.bots import served
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
 from tests.platforms.wecom import WeCom
+from tests.push_kit import PushKit
 from tests.relay import relay
 from tests.sdk_client import build_client
 from tests.serving import serve
@@ -43,11 +48,15 @@ ROUNDS = 3
 
 @dataclass
 class World:
-    """A service, the official SDK as its client, and every protocol's server behind a tap."""
+    """A service, the official SDK as its client, and every protocol's server behind a tap.
+
+    ``devices`` are those of mobile platforms: credentials of the application, and token.
+    """
 
     taps: dict[str, Tap] = field(default_factory=dict)
-    tables: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, tuple[str, Mapping[str, object]]] = field(default_factory=dict)
+    devices: dict[str, tuple[tuple[str, str], str]] = field(default_factory=dict)
     sdk: smn.SmnClient | None = None
     topic: str = ""
     count: int = 0
@@ -68,6 +77,7 @@ class World:
         marks = {protocol: f"mark-{self.count}-{protocol}-end" for protocol in self.taps}
         texts: dict[str, object] = {"default": f"mark-{self.count}-default", **marks}
         texts["dingding"] = {"msgType": "markdown", "title": "t", "content": marks["dingding"]}
+        texts["APNS"] = {"aps": {"alert": marks["APNS"]}}
         passing = {
             protocol: tapped.passes(marks[protocol])
             for protocol, tapped in self.taps.items()
@@ -89,6 +99,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World()
     async with AsyncExitStack() as stack:
         await _serve_everything(made, stack)
+        await _serve_phones(made, stack, tmp_path)
         tables = "".join(_toml(name, table) for name, table in made.tables.items())
         (tmp_path / "tocsin.toml").write_text(tables)
         running = await stack.enter_async_context(serve(tmp_path / "data"))
@@ -97,9 +108,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         made.sdk = build_client(credentials)
         given = {"data": running.data, "config": tmp_path / "tocsin.toml"}
         async with attach({**given, "allow_endpoints": "127.0.0.0/8"}) as engine:
-            assert set(made.endpoints) == set(engine.adapters) - {"https"}
+            assert set(made.endpoints) | {"application"} == set(engine.adapters) - {"https"}
+            assert set(made.devices) == PLATFORMS - {"APNS_SANDBOX"}
             topic = await engine.create_topic("everybody")
             made.topic = topic.urn
+            for platform, (secrets, token) in made.devices.items():
+                urn, _, _ = await engine.applications.create(
+                    topic.project_id, platform, "shop", secrets
+                )
+                device, _ = await engine.devices.register(topic.project_id, urn, token, "")
+                await engine.subscribe(topic.urn, "application", device.urn, confirmed=True)
             for protocol, (endpoint, extension) in made.endpoints.items():
                 await engine.subscribe(
                     topic.urn, protocol, endpoint, extension=extension, confirmed=True
@@ -172,6 +190,28 @@ async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
     group = await stack.enter_async_context(tap(await stack.enter_async_context(served(groups))))
     made.tables["welink"] = {"url": f"http://127.0.0.1:{group.port}"}
     made.add("welink", group, "123456", **CLIENT)
+
+
+async def _serve_phones(made: World, stack: AsyncExitStack, folder: Path) -> None:
+    """The mobile platforms, each with one device."""
+    url = await stack.enter_async_context(push_kit.served(PushKit()))
+    hms = await stack.enter_async_context(tap(url))
+    made.taps["HMS"] = hms
+    made.devices["HMS"] = (push_kit.APP_ID, push_kit.APP_SECRET), push_kit.DEVICE
+
+    service, ca_file = await stack.enter_async_context(apple_push(folder))
+    apns = await stack.enter_async_context(tap(service.url))
+    service.seen = apns.note
+    made.taps["APNS"] = apns
+    made.devices["APNS"] = push_certificate(), apple.DEVICE
+
+    made.tables["push"] = {
+        "enabled": True,
+        "hms_url": f"http://127.0.0.1:{hms.port}",
+        "hms_token_url": f"http://127.0.0.1:{hms.port}/oauth2/v3/token",
+        "apns_url": f"https://127.0.0.1:{apns.port}",
+        "apns_ca_file": str(ca_file),
+    }
 
 
 def _now_ms() -> int:

@@ -395,14 +395,6 @@ async def test_a_device_that_is_gone_gets_nothing() -> None:
     assert await Phone(None).push() == Rejected("the endpoint is gone")
 
 
-@pytest.mark.parametrize("platform", ["APNS", "APNS_SANDBOX"])
-async def test_a_device_of_another_platform_gets_nothing(platform: str) -> None:
-    """Its token and certificate are nothing for HMS."""
-    phone = Phone(replace(HMS_DEVICE, platform=platform))
-    assert await phone.push() == Rejected(f"{platform} is not spoken")
-    assert len(phone.gateway.requests) == 0
-
-
 async def test_a_device_of_another_project_gets_nothing() -> None:
     """A URN that somebody has seen is no permission to send to it."""
     foreign = replace(SUBSCRIPTION, topic_urn=f"urn:smn:region01:{'0' * 32}:orders")
