@@ -189,6 +189,10 @@ def translate(text: str) -> dict[str, Any] | str:
     given = _read(text)
     if not isinstance(given, dict) or "hps" not in given:
         return {"data": text}
+    try:
+        _json(given).encode()
+    except UnicodeEncodeError:  # an escape made it (RFC 8259 §8.2), and UTF-8 has no form of it
+        return "an HMS message holds half a surrogate pair"
     hps = given["hps"]
     message = hps.get("msg") if isinstance(hps, dict) else None
     if not isinstance(message, dict):

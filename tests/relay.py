@@ -20,6 +20,7 @@ CLOSE: Final = b""
 """An answer: the connection ends instead."""
 HANG: Final = b"hang"
 """An answer that never comes."""
+_LONGEST_MAIL: Final = 10_000_000
 _GOOD: Final = {"DATA": b"354 go on", "QUIT": b"221 bye", "": b"220 ready"}
 
 
@@ -80,7 +81,9 @@ class Relay:
 
     async def start(self) -> None:
         """Listen, on the port of before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, limit=_LONGEST_MAIL
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

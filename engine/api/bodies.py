@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Refused
+from engine.policy.texts import is_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAX_SHORT: Final = 1024
 
@@ -35,7 +35,7 @@ class Code:
 
 
 def _line(text: str) -> str:
-    if _LINE.search(text):
+    if not is_line(text):
         raise ValueError("must not contain control characters")
     return text
 

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import Refused
+from engine.policy import texts
 from engine.policy.structure import PLATFORMS
 from engine.urns import ApplicationUrn, parse_application
 
@@ -150,7 +151,7 @@ def check_platform(platform: str) -> None:
 
 def _check_secrets(platform: str, principal: str, credential: str) -> None:
     for text, code in ((principal, "SMN.0119"), (credential, "SMN.0120")):
-        if len(text.encode()) > _MAX_SECRET_BYTES:
+        if not 0 <= texts.size(text) <= _MAX_SECRET_BYTES:
             raise Refused(code)
     if platform == "HMS":
         if not (_HMS_PRINCIPAL.fullmatch(principal) and _HMS_CREDENTIAL.fullmatch(credential)):

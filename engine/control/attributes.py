@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import Refused
-from engine.policy import access_policy
+from engine.policy import access_policy, texts
 from engine.urns import parse_topic
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Attributes:
                 access_policy.check(text, topic_urn)
         elif text is None:
             raise Refused("SMN.0046", "value must be a text.")
-        elif len(text.encode()) > MAX_INTRODUCTION_BYTES:
+        elif not 0 <= texts.size(text) <= MAX_INTRODUCTION_BYTES:
             raise Refused(
                 "SMN.0047", f"An introduction has at most {MAX_INTRODUCTION_BYTES} bytes."
             )

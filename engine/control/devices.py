@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from engine.control.applications import PROTOCOL
 from engine.errors import Refused
 from engine.models import Kind
 from engine.pipeline.accept import Draft
+from engine.policy import texts
 from engine.policy.structure import parse_push
 from engine.urns import parse_endpoint
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MAX_TOKEN_BYTES: Final = 512
 MAX_USER_DATA_BYTES: Final = 2048
 _MAX_BYTES: Final = {"HMS": 2048, "APNS": 4096, "APNS_SANDBOX": 4096}
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Devices:
@@ -43,7 +42,7 @@ class Devices:
         those of `Applications.get`.
         """
         self._applications.check_supported()
-        if not 1 <= len(token.encode()) <= MAX_TOKEN_BYTES or _CONTROL.search(token):
+        if not 1 <= texts.size(token) <= MAX_TOKEN_BYTES or not texts.is_line(token):
             raise Refused("SMN.0131", f"It has 1 to {MAX_TOKEN_BYTES} bytes.")
         _check_user_data(user_data)
         application = await self._applications.get(project_id, application_urn)
@@ -111,7 +110,7 @@ class Devices:
         platform = parse_endpoint(urn).application.platform
         text = message if structure is None else parse_push(structure, platform)
         most = _MAX_BYTES.get(platform, 0)
-        if most and not 1 <= len(text.encode()) <= most:
+        if most and not 1 <= texts.size(text) <= most:
             raise Refused("SMN.0009", f"On {platform} it has 1 to {most} bytes of UTF-8.")
         application, device = await self.get(project_id, urn)
         if not device.enabled:
@@ -125,5 +124,5 @@ class Devices:
 
 
 def _check_user_data(text: str) -> None:
-    if len(text.encode()) > MAX_USER_DATA_BYTES:
+    if not 0 <= texts.size(text) <= MAX_USER_DATA_BYTES:
         raise Refused("SMN.0132", f"It has at most {MAX_USER_DATA_BYTES} bytes of UTF-8.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.errors import Refused, TocsinError
 from engine.models import Kind
 from engine.pipeline.accept import MAX_MESSAGE_BYTES, Draft
-from engine.policy import protocols
+from engine.policy import protocols, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Sms:
         if adapter is None:
             raise Refused("SMN.0011")
         await adapter.check(PROTOCOL, number, protocols.check(PROTOCOL, number, {}))
-        if not 1 <= len(text.encode()) <= MAX_MESSAGE_BYTES:
+        if not 1 <= texts.size(text) <= MAX_MESSAGE_BYTES:
             raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
         # No topic's URN has a colon more.
         urn = f"urn:smn:{self._region}:{project_id}:sms:direct"

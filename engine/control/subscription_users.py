@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import Refused
 from engine.models import Listing, Status, SubscriptionUser
+from engine.policy import texts
 from engine.store.seats import Wish
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ MAX_USERS: Final = 10_000
 """The contract publishes no number; a list that is filtered is read through."""
 _NAME_LENGTH: Final = 64
 _GROUPS: Final = 10
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # Chinese and English letters, digits, and underscores inside, one at a time.
 _GROUP: Final = re.compile(
     r"(?!_)(?!.*_$)(?!.*__)[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]{1,32}"
@@ -211,7 +211,7 @@ def _unknown() -> Refused:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= _NAME_LENGTH or _CONTROL.search(name):
+    if not 1 <= len(name) <= _NAME_LENGTH or not texts.is_line(name):
         raise Refused("SMN.0002", f"It has 1 to {_NAME_LENGTH} printable characters.")
 
 

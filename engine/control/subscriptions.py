@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import Refused
 from engine.models import Listing, Status
-from engine.policy import protocols
+from engine.policy import protocols, texts
 from engine.store.roster import QuotaExceeded, Seated, TopicGone
 from engine.store.seats import Wish
 from engine.urns import parse_subscription
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 MAX_REMARK_BYTES: Final = 128
 _NOWHERE: Final = 2**40
 """An offset past every end: after one that is unknown comes nothing, but the total is told."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +357,7 @@ def _takes(now: Status, wished: Status) -> bool:
 
 def check_remark(remark: str) -> None:
     """Code: SMN.0017 over 128 bytes, or with control characters."""
-    if len(remark.encode()) > MAX_REMARK_BYTES or _CONTROL.search(remark):
+    if not texts.is_line(remark) or texts.size(remark) > MAX_REMARK_BYTES:
         raise Refused(
             "SMN.0017", f"It has at most {MAX_REMARK_BYTES} bytes and no control characters."
         )

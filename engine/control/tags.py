@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engine.control.topics import newest_first
 from engine.errors import Refused
 from engine.models import Listing, TopicCard
+from engine.policy.texts import is_line
 from engine.store.tag_records import Added
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ KINDS: Final = (TOPIC, "smn_sms", APPLICATION)
 MAX_TAGS: Final = 20
 MAX_KEY: Final = 128
 MAX_VALUE: Final = 256
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 Seen = Callable[["TopicCard"], bool]
@@ -215,7 +214,7 @@ def check_kind(kind: str) -> None:
 
 
 def _check(key: str, value: str) -> None:
-    if not 0 < len(key) <= MAX_KEY or len(value) > MAX_VALUE or _CONTROL.search(key + value):
+    if not 0 < len(key) <= MAX_KEY or len(value) > MAX_VALUE or not is_line(key + value):
         raise Refused(
             "SMN.0038",
             f"A key has 1 to {MAX_KEY} characters, a value up to {MAX_VALUE}, none of them control"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from engine.errors import Refused, TocsinError
 from engine.models import Listing
+from engine.policy import texts
 from engine.urns import TOPIC_ID, TOPIC_NAME, TopicUrn, parse_topic
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from engine.store.topic_records import TopicRecords
 
 MAX_DISPLAY_NAME_BYTES = 192
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Topics:
@@ -148,7 +147,7 @@ def newest_first(cards: Iterable[TopicCard]) -> list[TopicCard]:
 
 
 def _check_display_name(text: str) -> None:
-    if len(text.encode()) > MAX_DISPLAY_NAME_BYTES or _CONTROL.search(text):
+    if not texts.is_line(text) or texts.size(text) > MAX_DISPLAY_NAME_BYTES:
         raise Refused(
             "SMN.0003", f"It has at most {MAX_DISPLAY_NAME_BYTES} bytes and no control characters."
         )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from engine.errors import KeyGone, Refused
 from engine.keyring import USABLE
 from engine.models import Kind, Message, Subscription, Topic
-from engine.policy import filters
+from engine.policy import filters, texts
 from engine.settings import Durability
 from engine.store import messages
 from engine.store.keys import GROUP
@@ -49,7 +49,6 @@ _BRIEF_BYTES = 4096
 _KNOWN_TOPICS = 10_000
 _MEMORY_CHECK_S = 1.0
 _CLOCK_SYNC_S = 60.0
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}")
 
 
@@ -202,13 +201,13 @@ class Publisher:
 
     def _check(self, draft: Draft) -> int:
         """Refuse what the contract refuses; returns the time to live in seconds."""
-        subject, texts = draft.subject or "", list(draft.content.values())
-        if not 0 <= _size(subject) <= MAX_SUBJECT_BYTES or _CONTROL.search(subject):
+        subject = draft.subject or ""
+        if not texts.is_line(subject) or texts.size(subject) > MAX_SUBJECT_BYTES:
             raise Refused(
                 "SMN.0008", f"It has at most {MAX_SUBJECT_BYTES} bytes and no control characters."
             )
         if "default" not in draft.content or not all(
-            1 <= _size(text) <= MAX_MESSAGE_BYTES for text in texts
+            1 <= texts.size(text) <= MAX_MESSAGE_BYTES for text in draft.content.values()
         ):
             raise Refused("SMN.0009", f"It has 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
         ttl_s = self._settings.default_ttl if draft.ttl_s is None else draft.ttl_s
@@ -361,14 +360,6 @@ def _seen(topic: Topic) -> str:
     """What the script compares, so that a change is never overlooked."""
     kms = topic.kms
     return f"{topic.updated_ms} {kms.id}:{kms.key_id}" if kms else f"{topic.updated_ms} "
-
-
-def _size(text: str) -> int:
-    """Bytes of UTF-8, -1 for text that has none (a lone surrogate)."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        return -1
 
 
 def _fingerprint(draft: Draft) -> str:

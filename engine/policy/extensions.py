@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.errors import Refused
+from engine.policy.texts import is_line
 
 Extension = Mapping[str, object]
 
 _SECRET_LENGTH: Final = 1024
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_LINE: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 # SMN "Adding a Subscription", ``app_key``, ``app_secret`` and ``robot_code``.
 _APP_LENGTHS: Final = {"app_key": 64, "app_secret": 128, "robot_code": 64}
 
@@ -140,7 +140,7 @@ def _header(name: object, value: object) -> tuple[str, str]:
 def _needed(extension: Extension, name: str) -> str:
     """A member that must be there. What it is stays out of the text: it may be a secret."""
     value = extension.get(name)
-    if not isinstance(value, str) or len(value) > _SECRET_LENGTH or not _LINE.fullmatch(value):
+    if not isinstance(value, str) or not 1 <= len(value) <= _SECRET_LENGTH or not is_line(value):
         raise _refused(f"{name} must be a text of 1 to {_SECRET_LENGTH} characters")
     return value
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final, TypeGuard
 
 from engine.errors import Refused
+from engine.policy import texts
 
 MAX_CONTENT_BYTES: Final = 262_144
 MAX_NAME: Final = 64
@@ -38,11 +39,7 @@ def variables(content: str) -> tuple[str, ...]:
 
     Raises `Refused`: SMN.0024 for a size that is not allowed, SMN.0075 for too many variables.
     """
-    try:
-        size = len(content.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 1 <= size <= MAX_CONTENT_BYTES:
+    if not 1 <= texts.size(content) <= MAX_CONTENT_BYTES:
         raise Refused("SMN.0024", f"It has 1 to {MAX_CONTENT_BYTES} bytes of UTF-8.")
     found = _VARIABLE.findall(content)
     names = tuple(dict.fromkeys(found))
@@ -59,7 +56,7 @@ def check_tags(tags: object) -> Mapping[str, str]:
     if not _is_map(tags):
         raise Refused("SMN.0038", "With a template, tags is an object of strings.")
     for name, value in tags.items():
-        if not 1 <= len(name) <= _MAX_TAG or len(value.encode()) > _MAX_VALUE_BYTES:
+        if not 1 <= len(name) <= _MAX_TAG or not 0 <= texts.size(value) <= _MAX_VALUE_BYTES:
             raise Refused(
                 "SMN.0038",
                 f"A name has 1 to {_MAX_TAG} characters, a value at most {_MAX_VALUE_BYTES} bytes.",

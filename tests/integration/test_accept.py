@@ -14,6 +14,8 @@ from engine.store.messages import Reference
 from tests.engines import all_ended, eventually, open_engine, snapshot, unfinished, working
 from tests.receiver import Receiver
 
+LINE_ENDS = ("\n", "\r", "\t", "\x85", "\u2028", "\u2029")
+
 
 async def _lane(engine: Engine, topic_id: str, protocol: str = "http") -> list[Reference]:
     lane = engine.keys.lane(engine.keys.shard_of_topic(topic_id), protocol)
@@ -169,7 +171,9 @@ async def test_the_backlog_is_bounded(redis_url: str, tmp_path: Path, receiver: 
         (Draft({"default": ""}), "SMN.0009"),
         (Draft({"default": "ü" * 131_073}), "SMN.0009"),
         (Draft({"default": "x"}, subject="ü" * 257), "SMN.0008"),
-        (Draft({"default": "x"}, subject="two\nlines"), "SMN.0008"),
+        *((Draft({"default": "x"}, subject=f"two{end}lines"), "SMN.0008") for end in LINE_ENDS),
+        (Draft({"default": "\ud800"}), "SMN.0009"),
+        (Draft({"default": "x"}, subject="\ud800"), "SMN.0008"),
         (Draft({"default": "x"}, ttl_s=0), "APIGW.0201"),
         (Draft({"default": "x"}, ttl_s=86_401), "APIGW.0201"),
     ],

@@ -167,6 +167,7 @@ async def test_a_deleted_subscription_is_unknown(engine: Engine, topic: Topic) -
         ("http", "http://10.0.0.1/", "", "SMN.0069"),
         ("http", "http://127.0.0.1:9/", "x" * 129, "SMN.0017"),
         ("http", "http://127.0.0.1:9/", "two\nlines", "SMN.0017"),
+        ("http", "http://127.0.0.1:9/", "\ud800", "SMN.0017"),
     ],
 )
 async def test_a_bad_subscription_changes_nothing(

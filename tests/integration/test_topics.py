@@ -54,7 +54,7 @@ async def test_a_good_name_is_taken(engine: Engine, name: str) -> None:
 async def test_a_display_name_has_192_bytes(engine: Engine) -> None:
     """Counted in UTF-8; more is SMN.0003."""
     topic, _ = await engine.topics.create(PROJECT, "shown", display_name="ü" * 96)
-    for bad in ("ü" * 97, "two\nlines"):
+    for bad in ("ü" * 97, "two\nlines", "two\u2028lines", "\ud800"):
         with pytest.raises(Refused, match=r"SMN\.0003"):
             await engine.topics.update(topic.urn, display_name=bad)
     updated = await engine.topics.update(topic.urn, display_name="Shown")

@@ -173,6 +173,18 @@ async def test_a_message_of_no_known_form_is_rejected(hps: object) -> None:
     assert len(phone.gateway.requests) == 0
 
 
+@pytest.mark.parametrize(
+    "body", ["\ud800", {"\udc00": 1}, {"title": "t", "content": "\ud800"}], ids=repr
+)
+async def test_a_message_with_half_a_surrogate_pair_is_rejected(body: object) -> None:
+    """JSON can say it, and no UTF-8 can: with a reason, and without asking the service."""
+    phone = Phone()
+    kind = 3 if isinstance(body, dict) and "title" in body else 1
+    text = json.dumps({"hps": {"msg": {"type": kind, "body": body}}})
+    assert await phone.push(text) == Rejected("an HMS message holds half a surrogate pair")
+    assert not phone.gateway.requests
+
+
 _TEXT = st.text(max_size=80)
 
 

@@ -85,7 +85,7 @@ def test_good_names_pass(name: str) -> None:
     "tags",
     [
         *(None, "x", 7, [], True, {"a": 1}, {"a": None}, {1: "a"}, {"a": {}}),
-        *({"": "x"}, {"a" * 22: "x"}, {"a": "x" * 1025}, {"a": "名" * 342}),
+        *({"": "x"}, {"a" * 22: "x"}, {"a": "x" * 1025}, {"a": "名" * 342}, {"a": "\ud800"}),
     ],
 )
 def test_bad_tags_are_refused(tags: Any) -> None:
