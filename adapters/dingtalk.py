@@ -20,25 +20,12 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator
 
-from adapters._bots import (
-    PAUSE_S,
-    BotSettings,
-    Codes,
-    Post,
-    Target,
-    WebhookBot,
-    WebhookSettings,
-    ask,
-    base_url,
-    code_of,
-    compose,
-    fit,
-    in_order,
-    json_bytes,
-    read,
-    room_for,
-    wire,
-)
+from adapters._bot_codes import PAUSE_S, Codes, code_of, read
+from adapters._bot_fitting import fit, json_bytes, room_for
+from adapters._bot_posts import Post, compose
+from adapters._bot_requests import ask, in_order, wire
+from adapters._bot_settings import BotSettings, WebhookSettings, base_url
+from adapters._bot_webhooks import Target, WebhookBot
 from adapters._tokens import App, Token, Tokens, token_of
 from engine.errors import Refused
 from engine.models import (

@@ -11,16 +11,11 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters._bots import (
-    PAUSE_S,
-    Codes,
-    Post,
-    WebhookBot,
-    WebhookSettings,
-    fit,
-    json_bytes,
-    room_for,
-)
+from adapters._bot_codes import PAUSE_S, Codes
+from adapters._bot_fitting import fit, json_bytes, room_for
+from adapters._bot_posts import Post
+from adapters._bot_settings import WebhookSettings
+from adapters._bot_webhooks import WebhookBot
 from engine.models import Rate
 
 if TYPE_CHECKING:

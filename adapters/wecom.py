@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from adapters._bots import PAUSE_S, Codes, Post, WebhookBot, WebhookSettings, fit, plain_bytes
+from adapters._bot_codes import PAUSE_S, Codes
+from adapters._bot_fitting import fit, plain_bytes
+from adapters._bot_posts import Post
+from adapters._bot_settings import WebhookSettings
+from adapters._bot_webhooks import WebhookBot
 from engine.models import Rate
 
 if TYPE_CHECKING:

@@ -16,20 +16,11 @@ from xml.sax.saxutils import escape
 
 from pydantic import Field, field_validator
 
-from adapters._bots import (
-    PAUSE_S,
-    BotSettings,
-    Codes,
-    Post,
-    ask,
-    base_url,
-    code_of,
-    compose,
-    fit,
-    in_order,
-    read,
-    wire,
-)
+from adapters._bot_codes import PAUSE_S, Codes, code_of, read
+from adapters._bot_fitting import fit
+from adapters._bot_posts import Post, compose
+from adapters._bot_requests import ask, in_order, wire
+from adapters._bot_settings import BotSettings, base_url
 from adapters._tokens import App, Token, Tokens, token_of
 from engine.models import Limits, Message, Outcome, Subscription
 from engine.ports import Answer

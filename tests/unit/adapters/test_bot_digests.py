@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters._bots import CUT_MARK
+from adapters._bot_fitting import CUT_MARK
 from adapters.dingtalk import DingTalkAdapter, DingTalkSettings
 from adapters.lark import LarkAdapter, LarkSettings
 from adapters.wecom import WecomAdapter, WecomSettings
