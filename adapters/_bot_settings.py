@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import replace
 from enum import StrEnum
 
 from pydantic import Field, field_validator
@@ -47,7 +48,7 @@ class BotSettings(AdapterSettings):
         if self.calls == 1:
             return rates
         return tuple(
-            Rate(max(rate.count // self.calls, 1), rate.period_s, rate.period_s / 4)
+            replace(rate, count=max(rate.count // self.calls, 1), margin_s=rate.period_s / 4)
             for rate in rates
         )
 

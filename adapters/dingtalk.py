@@ -43,7 +43,10 @@ from engine.ports import Answer
 if TYPE_CHECKING:
     from engine.ports import Ports
 
-_RATES: Final = (Rate(20, 60, 5),)
+_RATE: Final = Rate(20, 60, 5)
+"""Of a webhook."""
+_APP_RATE: Final = Rate(20, 1, 0.2, of="app_key")
+"""Of an application's requests of one kind, whomever they are about."""
 _BODY_BYTES: Final = 20_000
 _BLOCK_S: Final = 600
 """How long a bot that was too fast is shut out."""
@@ -113,7 +116,7 @@ class DingTalkAdapter(WebhookBot):
 
     def __init__(self, ports: Ports) -> None:
         settings = ports.configure(DingTalkSettings)
-        super().__init__(ports, settings, *_RATES)
+        super().__init__(ports, settings, _RATE, _APP_RATE)
         self._robots = _Robots(ports, settings)
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
@@ -176,12 +179,12 @@ class DingTalkBotAdapter:
     """Speaks ``dingTalkBot``: an application's robot to a member of its organisation."""
 
     protocols = ("dingTalkBot",)
-    # The rate is of an application: kept for each member, it is not for many at once.
-    limits = Limits(confirm=False, rates=(Rate(20, 1, 0.2),))
     notice = ""
 
     def __init__(self, ports: Ports) -> None:
-        self._robots = _Robots(ports, ports.configure(RobotSettings))
+        settings = ports.configure(RobotSettings)
+        self.limits = Limits(confirm=False, rates=settings.rates(_APP_RATE))
+        self._robots = _Robots(ports, settings)
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Nothing to narrow: whether there is such a member shows when it is written to."""

@@ -378,7 +378,7 @@ class Limits:
     """What an adapter declares of its protocol; the engine enforces it.
 
     ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
-    confirmed; ``rates`` bound the attempts at one endpoint, all of them at once (none: as fast
+    confirmed; ``rates`` bound attempts, all of them at once (none: as fast
     as it goes); ``digest`` says that what has to wait for them is merged (`ports.Merging`);
     ``secret_endpoint`` marks endpoints that are secrets themselves and are kept
     encrypted. ``confirmations`` are windows of confirmation messages for one endpoint.
@@ -396,6 +396,10 @@ class Limits:
 class Rate:
     """At most ``count`` attempts in *any* ``period_s`` seconds, as the platform documents it.
 
+    At one endpoint; or, if ``of`` names a member of the extension, by all subscriptions of the
+    protocol that have the same value there, whatever their endpoints: by one application. A
+    subscription with that member is bound by such rates alone, all others by the endpoint's.
+
     The engine keeps ``margin_s`` more between them: attempts start a little late, and travel
     for different times. Half of it is how late an attempt may start; one that is later waits
     for another turn.
@@ -404,6 +408,7 @@ class Rate:
     count: int
     period_s: float
     margin_s: float
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from engine.models import Status
 from engine.policy.filters import compiled
+from engine.policy.rates import UNBOUND, Pace, pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,6 +70,7 @@ class Entry:
     shown: str
     state: EndpointState
     filters: Filters | None = None
+    pace: Pace = UNBOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,4 +183,5 @@ class Pages:
             state.shown,
             state,
             compiled(found.filters),
+            pace(adapter.limits.rates, found.endpoint, found.extension),
         )

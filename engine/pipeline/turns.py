@@ -1,4 +1,4 @@
-"""Turns: when a delivery may go to an endpoint whose protocol has rates.
+"""Turns: when a delivery may go whose protocol has rates.
 
 A turn is a time reserved in Redis, shared by all workers. Who has none now gets a due time and
 waits there like everything that waits; the reserved time is written with it, so that whichever
@@ -15,6 +15,7 @@ from engine.errors import StoreError
 from engine.store.ledger import Waiting
 
 if TYPE_CHECKING:
+    from engine.models import Rate
     from engine.pipeline.batch import Batch, Delivery
     from engine.ports import Clock
     from engine.store.limiter import Limiter
@@ -102,13 +103,21 @@ class Turns:
 
     async def _reserve(self, deliveries: list[Delivery], *, before_ms: int) -> list[int]:
         """Reserve a turn for each delivery of a protocol."""
-        batch = deliveries[0].batch
-        return await self._limiter.reserve(
-            "rates",
-            [f"{batch.protocol}\n{delivery.entry.state.endpoint}" for delivery in deliveries],
-            batch.adapter.limits.rates,
-            before_ms=before_ms,
-        )
+        by_rates: dict[tuple[Rate, ...], list[int]] = {}
+        for place, delivery in enumerate(deliveries):
+            by_rates.setdefault(delivery.entry.pace.rates, []).append(place)
+        times = [0] * len(deliveries)
+        for rates, places in by_rates.items():
+            counted = [deliveries[place] for place in places]
+            reserved = await self._limiter.reserve(
+                "rates",
+                [f"{one.batch.protocol}\n{one.entry.pace.whom}" for one in counted],
+                rates,
+                before_ms=before_ms,
+            )
+            for place, at_ms in zip(places, reserved, strict=True):
+                times[place] = at_ms
+        return times
 
     def _without_limiter(self, batch: Batch, error: StoreError) -> int:
         log.warning("limiter.failed", extra={"protocol": batch.protocol, "error": str(error)})
@@ -117,11 +126,9 @@ class Turns:
 
 def in_time(delivery: Delivery, now_ms: int) -> bool:
     """Whether a delivery may start now: in the turn that it has reserved, and nobody objects."""
-    reserved_ms = delivery.reserved_ms
-    return (
-        reserved_ms - _CLOCKS_DIFFER_MS <= now_ms <= reserved_ms + delivery.batch.leeway_ms
-        and not is_quiet(delivery, now_ms)
-    )
+    pace, reserved_ms = delivery.entry.pace, delivery.reserved_ms
+    turn = reserved_ms - _CLOCKS_DIFFER_MS <= now_ms <= reserved_ms + pace.leeway_ms
+    return (turn or not pace.rates) and not is_quiet(delivery, now_ms)
 
 
 def is_quiet(delivery: Delivery, now_ms: int) -> bool:

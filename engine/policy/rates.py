@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from engine.models import Rate
+
+
+class Pace(NamedTuple):
+    """Whose attempts a subscription's are counted with, and the rates that bound them.
+
+    ``leeway_ms`` is how much later than reserved one may start.
+    """
+
+    whom: str
+    rates: tuple[Rate, ...]
+    leeway_ms: int
+
+
+UNBOUND: Final = Pace("", (), 0)
+"""Of a protocol without rates."""
+
+
+def pace(rates: Sequence[Rate], endpoint: str, extension: Mapping[str, object]) -> Pace:
+    """The pace of a subscription: of the member that a rate names if it has that, else its own."""
+    if not rates:
+        return UNBOUND
+    of = next((rate.of for rate in rates if rate.of and rate.of in extension), "")
+    own = tuple(rate for rate in rates if rate.of == of)
+    return Pace(f"{of}={extension[of]}" if of else endpoint, own, leeway_ms(own))
 
 
 def spacing(rates: Sequence[Rate]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,62 @@ def test_a_burst_provokes_no_limit(
             assert {line.status for line in lines} == {"DELIVERED"}
             assert all(len(line.attempts) <= 1 for line in lines)
             assert here.took_s <= max(1.25 * case.best_s, 5)
+
+    virtually(scene)
+
+
+MEMBERS = CASES["dingTalkBot"]
+GROUPS = replace(MEMBERS, protocol="dingding", setting="TOCSIN_DINGTALK_API_URL")
+
+
+async def meet(here: Ground, case: Case, prefix: str, count: int) -> list[Bot]:
+    """Subscribe so many more whom the case's application speaks to."""
+    found = {f"{prefix}{number}": Bot() for number in range(count)}
+    for name, bot in found.items():
+        here.platform.add(name, bot)
+        await here.engine.subscribe(
+            here.urn, case.protocol, name, extension=case.extension, confirmed=True
+        )
+    return list(found.values())
+
+
+@pytest.mark.parametrize("case", [MEMBERS, GROUPS], ids=["members", "groups"])
+def test_all_whom_an_application_speaks_to_share_its_rate(
+    case: Case, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred get three messages each, hardly later than 20 a second allow, and none objects."""
+
+    async def scene() -> None:
+        async with ground(case, redis_url, tmp_path, monkeypatch) as here:
+            everybody = [here.bot, *await meet(here, case, "one-", 99)]
+            await here.burst(3)
+            assert here.platform.refusals == []
+            assert {len(bot.shown) for bot in everybody} == {3}
+            lines = await here.engine.delivery_log(here.urn, limit=1000)
+            assert {(line.status, len(line.attempts)) for line in lines} == {("DELIVERED", 1)}
+            times = sorted(one.at_ms for bot in everybody for one in bot.shown)
+            assert times[-1] - times[0] <= 1.25 * 300 / 20 * 1_000
+
+    virtually(scene)
+
+
+def test_applications_do_not_share_a_rate(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one has far too much to say another is heard at once."""
+    other = replace(MEMBERS, extension=APP | {"app_key": "other"})
+
+    async def scene() -> None:
+        async with ground(MEMBERS, redis_url, tmp_path, monkeypatch) as here:
+            assert isinstance(here.platform, DingTalkApps)
+            here.platform.apps["other"] = "hush-hush"
+            await meet(here, MEMBERS, "one-", 99)
+            heard = await meet(here, other, "two-", 20)
+            await here.burst(1)
+            assert here.platform.refusals == []
+            times = [one.at_ms for bot in heard for one in bot.shown]
+            assert len(times) == 20
+            assert max(times) - here.bot.shown[0].at_ms < 1_000
 
     virtually(scene)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
@@ -25,6 +25,7 @@ class Apps(Platform):
         super().__init__(now_ms)
         self.apps: dict[str, str] = {}
         self.tokens: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
         self.asked = 0
 
     def paces(self) -> list[Pace]:
@@ -37,16 +38,21 @@ class Apps(Platform):
             raise refusal
         token = secrets.token_hex(16)
         self.tokens[token] = self.now_ms() + LASTS_S * 1000
+        self.owners[token] = name
         return token
 
-    def check_token(self, headers: Mapping[str, str], name: str, refusal: Refusal) -> None:
-        """Refuse a token that is none or has ended."""
-        if self.now_ms() >= self.tokens.get(headers.get(name, ""), 0):
+    def owner(self, token: str | None, refusal: Refusal) -> str:
+        """The application that a token is of; one that is none or has ended is refused."""
+        if token is None or self.now_ms() >= self.tokens.get(token, 0):
             raise refusal
+        return self.owners[token]
 
 
 class DingTalkApps(Apps):
-    """DingTalk's API v1.0 for robots: members and groups; 20 requests a second and call."""
+    """DingTalk's API v1.0 for robots: members and groups.
+
+    An application may make 20 requests of a kind in a second.
+    """
 
     MOST_BYTES = 15_000
 
@@ -54,7 +60,7 @@ class DingTalkApps(Apps):
         super().__init__(now_ms)
         self.robots: set[str] = set()
         self.crowded: set[str] = set()
-        self.pace = Pace(20, 1000)
+        self.pace: dict[tuple[str, str], Pace] = {}
 
     def refused(self, refusal: Refusal) -> dict[str, Any]:
         return {"code": refusal.code, "message": refusal.text, "requestid": "R"}
@@ -67,8 +73,8 @@ class DingTalkApps(Apps):
             token = self.issue(body.get("appKey"), body.get("appSecret"), wrong)
             return {"accessToken": token, "expireIn": LASTS_S}
         ended = Refusal("InvalidAuthentication", "bad access_token", 400)
-        self.check_token(request.headers, "x-acs-dingtalk-access-token", ended)
-        if not self.pace.allows(self.now_ms()):
+        app = self.owner(request.headers.get("x-acs-dingtalk-access-token"), ended)
+        if not self.pace.setdefault((app, path), Pace(20, 1000)).allows(self.now_ms()):
             raise Refusal("Forbidden.AccessDenied.QpsLimitForAppkeyAndApi", "qps", 403)
         if body.get("robotCode") not in self.robots:
             raise Refusal("invalidParameter.robotCode.empty", "no robot", 400)
@@ -128,7 +134,7 @@ class WeLink(Apps):
             return {"code": "0", "message": "ok", "access_token": token, "expires_in": LASTS_S}
         if path != "/api/welinkim/v1/im-service/chat/group-chat":
             raise Refusal(404, "no such API", 404)
-        self.check_token(request.headers, "x-wlk-Authorization", Refusal(1000, "bad token"))
+        self.owner(request.headers.get("x-wlk-Authorization"), Refusal(1000, "bad token"))
         groups, identifier = (
             body.get("group_id"),
             read_text(body, "app_msg_id", Refusal(43011, "id")),

@@ -1,0 +1,36 @@
+"""Rates: whose attempts are counted together."""
+
+from engine.models import Rate
+from engine.policy.rates import UNBOUND, leeway_ms, pace
+
+OWN, OWN_TOO, SHARED = Rate(20, 60, 5), Rate(5, 1, 0.2), Rate(20, 1, 0.2, of="app_key")
+
+
+def test_without_rates_nothing_is_counted() -> None:
+    """Most protocols have none."""
+    assert pace((), "group", {"app_key": "a"}) == UNBOUND
+
+
+def test_an_endpoint_is_counted_for_itself() -> None:
+    """With all rates that are not of something else."""
+    assert pace((OWN, SHARED, OWN_TOO), "group", {"keyword": "k"}) == (
+        *("group", (OWN, OWN_TOO), leeway_ms([OWN, OWN_TOO])),
+    )
+
+
+def test_endpoints_of_one_application_are_counted_together() -> None:
+    """With the application's rates alone, and apart from another application's."""
+    one = pace((OWN, SHARED), "group 1", {"app_key": "a"})
+    assert one == pace((OWN, SHARED), "group 2", {"app_key": "a"})
+    assert one.rates == (SHARED,)
+    assert one.whom != pace((OWN, SHARED), "group 1", {"app_key": "b"}).whom
+
+
+def test_an_application_is_not_taken_for_an_endpoint() -> None:
+    """Whatever they are called."""
+    assert pace((SHARED,), "a", {"app_key": "a"}).whom != pace((OWN,), "a", {}).whom
+
+
+def test_a_subscription_that_no_rate_is_of_has_none() -> None:
+    """Neither its own nor an application's."""
+    assert pace((SHARED,), "group", {}) == ("group", (), 0)
