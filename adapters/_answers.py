@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
-from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
+from engine.models import Delivered, Outcome, Rejected
 from engine.ports import Answer
 
 DELIVERED: Final = {status: Delivered(status) for status in range(200, 300)}
-# A wait that an endpoint asks for is kept within reason: not at once again, not beyond the
-# longest time to live.
-_WAIT_MS: Final = (1_000, 604_800_000)
 _SNIPPET: Final = 200
 # A shorter text is hardly a secret, and what it stands in could not be read any more.
 _SECRET: Final = 4
@@ -30,37 +25,17 @@ def judge(answer: Answer, now_ms: int, secrets: Iterable[str] = ()) -> Outcome:
     status = answer.status
     if status in DELIVERED:
         return DELIVERED[status]
-    throttled = throttle(answer, now_ms)
-    if throttled is not None:
-        return throttled
-    if status >= 500:
-        return Retry(f"HTTP {status}", status, answer=snippet(answer.body, secrets))
-    return Rejected(f"HTTP {status}", status, snippet(answer.body, secrets))
+    said = snippet(answer.body, secrets)
+    if status == 429 and answer.wait_ms(now_ms) is None:
+        return Rejected("HTTP 429", status, said)
+    return answer.outcome(now_ms, said)
 
 
-def throttle(answer: Answer, now_ms: int) -> Throttled | None:
+def throttle(answer: Answer, now_ms: int) -> Outcome | None:
     """What a 429 or 503 that says when to come back means; None for any other answer."""
-    if answer.status not in {429, 503} or answer.retry_after is None:
+    if answer.status not in {429, 503} or answer.wait_ms(now_ms) is None:
         return None
-    after_ms = wait_ms(answer.retry_after, now_ms)
-    if after_ms is None:
-        return None
-    return Throttled(now_ms + after_ms, f"HTTP {answer.status}", answer.status)
-
-
-def wait_ms(retry_after: str, now_ms: int) -> int | None:
-    """What ``Retry-After`` says (RFC 9110 §10.2.3), bounded; None if it says nothing."""
-    text = retry_after.strip()
-    least, most = _WAIT_MS
-    if re.fullmatch("[0-9]{1,9}", text):
-        return min(max(int(text) * 1000, least), most)
-    try:
-        date = parsedate_to_datetime(text)
-        if date.tzinfo is None:  # "-0000": UTC without saying so
-            date = date.replace(tzinfo=dt.UTC)
-        return min(max(int(date.timestamp() * 1000) - now_ms, least), most)
-    except (ValueError, OverflowError):
-        return None
+    return answer.outcome(now_ms)
 
 
 def snippet(body: bytes, secrets: Iterable[str] = ()) -> str:

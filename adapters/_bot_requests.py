@@ -6,8 +6,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.models import Delivered, Outcome, Rejected, Retry
-from engine.ports import AddressRefused, Answer, TransportError
+from engine.models import Delivered, Outcome, Retry
+from engine.ports import Answer, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Gateway
@@ -26,10 +26,8 @@ async def ask(
     """POST to a platform's API; what the lack of an answer means for a message."""
     try:
         return await gateway.request("POST", url, {**JSON_HEADERS, **(headers or {})}, wire(body))
-    except AddressRefused as error:
-        return Rejected(str(error))
     except TransportError as error:
-        return Retry(str(error))
+        return error.outcome
 
 
 async def in_order(calls: Iterable[Callable[[], Awaitable[Outcome]]]) -> Outcome:

@@ -17,8 +17,8 @@ from adapters._bot_posts import At, Post, compose
 from adapters._bot_requests import JSON_HEADERS, in_order, wire
 from adapters._bot_settings import WebhookSettings
 from engine.errors import Refused
-from engine.models import Limits, Message, Outcome, Rate, Rejected, Retry, Subscription
-from engine.ports import AddressRefused, TransportError
+from engine.models import Limits, Message, Outcome, Rate, Rejected, Subscription
+from engine.ports import PlainAdapter, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -36,11 +36,10 @@ class Target:
     secrets: tuple[str, ...]
 
 
-class WebhookBot(ABC):
+class WebhookBot(PlainAdapter, ABC):
     """An adapter of bots behind webhooks; what is a platform's own is for a subclass to say."""
 
     protocols: tuple[str, ...] = ()
-    notice = ""
 
     OFFICIAL: ClassVar[tuple[str, ...]]
     PATH: ClassVar[re.Pattern[str]]
@@ -125,9 +124,6 @@ class WebhookBot(ABC):
 
         return await in_order(call(body) for body in bodies)
 
-    async def close(self) -> None:  # noqa: B027 - for all of them: the transport is the engine's
-        """Nothing of its own to release."""
-
     @abstractmethod
     def bodies(self, post: Post, keyword: str) -> list[dict[str, Any]]:
         """The bodies of a message; none if there is no room for its text."""
@@ -147,10 +143,8 @@ class WebhookBot(ABC):
             answer = await self._transport.post(
                 self._transport.parse(url), JSON_HEADERS, wire(body)
             )
-        except AddressRefused as error:
-            return Rejected(str(error))
         except TransportError as error:
-            return Retry(str(error))
+            return error.outcome
         return self.CODES.judge(answer, self._clock.now_ms(), target.secrets)
 
     def _token(self, endpoint: str) -> str | None:

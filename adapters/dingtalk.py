@@ -38,7 +38,7 @@ from engine.models import (
     Subscription,
     Throttled,
 )
-from engine.ports import Answer
+from engine.ports import Answer, PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -175,19 +175,15 @@ class DingTalkAdapter(WebhookBot):
         return f"{url}&timestamp={now_ms}&sign={quote(sign(now_ms, secret), safe='')}", body
 
 
-class DingTalkBotAdapter:
+class DingTalkBotAdapter(PlainAdapter):
     """Speaks ``dingTalkBot``: an application's robot to a member of its organisation."""
 
     protocols = ("dingTalkBot",)
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         settings = ports.configure(RobotSettings)
         self.limits = Limits(confirm=False, rates=settings.rates(_APP_RATE))
         self._robots = _Robots(ports, settings)
-
-    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Nothing to narrow: whether there is such a member shows when it is written to."""
 
     def prepare(self, subscription: Subscription) -> RobotTarget:
         """Who speaks to whom."""

@@ -23,7 +23,7 @@ from adapters._answers import judge, snippet, timestamp
 from engine.adapter_settings import AdapterSettings
 from engine.errors import Refused
 from engine.models import Limits, Message, Outcome, Rejected, Retry, Subscription
-from engine.ports import AddressRefused, TransportError
+from engine.ports import PlainAdapter, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -148,10 +148,8 @@ class Target(NamedTuple):
     urn: bytes
 
 
-class FunctionAdapter:
+class FunctionAdapter(PlainAdapter):
     """Speaks ``functionstage`` and ``functiongraph`` where their gateways are configured."""
-
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         self._clock = ports.clock
@@ -220,18 +218,13 @@ class FunctionAdapter:
         try:
             headers = self._authorised(prepared.url, body, now_ms)
             answer = await self._gateway.request("POST", prepared.url, headers, body)
-        except AddressRefused as error:
-            return Rejected(str(error))
         except TransportError as error:
-            return Retry(str(error))
+            return error.outcome
         outcome = judge(answer, now_ms, self._secrets)
         if answer.status == 429 and isinstance(outcome, Rejected):
             # The gateway's own limit: another try may find it less busy.
             return Retry("HTTP 429", 429, answer=snippet(answer.body, self._secrets))
         return outcome
-
-    async def close(self) -> None:
-        """Nothing of its own: the gateway is the engine's."""
 
     def _authorised(self, url: str, body: bytes, now_ms: int) -> dict[str, str]:
         settings = self._settings

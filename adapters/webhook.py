@@ -18,12 +18,10 @@ from engine.models import (
     Limits,
     Message,
     Outcome,
-    Rejected,
-    Retry,
     Subscription,
     Window,
 )
-from engine.ports import AddressRefused, TransportError
+from engine.ports import PlainAdapter, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -96,14 +94,13 @@ class Target(NamedTuple):
     link: bytes
 
 
-class WebhookAdapter:
+class WebhookAdapter(PlainAdapter):
     """Speaks ``http`` and ``https``."""
 
     protocols = ("http", "https")
     # No penalty: further invitations wait for the window's end (SMN "Traffic Control over
     # Subscription Confirmation").
     limits = Limits(max_bytes=262_144, confirm=True, confirmations=(Window(200, 600, 0),))
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         self._clock = ports.clock
@@ -178,15 +175,10 @@ class WebhookAdapter:
             headers = {**headers, **dict(own)}
         try:
             answer = await self._post(prepared.url, headers, body)
-        except AddressRefused as error:
-            return Rejected(str(error))
         except TransportError as error:
-            return Retry(str(error))
+            return error.outcome
         delivered = DELIVERED.get(answer.status)
         return delivered or judge(answer, self._clock.now_ms(), _secrets(prepared))
-
-    async def close(self) -> None:
-        """Nothing of its own: the transport is the engine's."""
 
     def _signed_fields(self, message: Message, protocol: str) -> dict[str, str]:
         """The fields that the signature covers (SMN "Message Signature Verification")."""

@@ -23,7 +23,7 @@ from adapters._bot_requests import ask, in_order, wire
 from adapters._bot_settings import BotSettings, base_url
 from adapters._tokens import App, Token, Tokens, token_of
 from engine.models import Limits, Message, Outcome, Subscription
-from engine.ports import Answer
+from engine.ports import Answer, PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -77,22 +77,18 @@ class Group:
     subscription_id: str
 
 
-class WelinkAdapter:
+class WelinkAdapter(PlainAdapter):
     """Speaks ``welink``."""
 
     protocols = ("welink",)
     # The platform says that its calls have rates, and not which.
     limits = Limits(confirm=False)
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         self._settings = ports.configure(WelinkSettings)
         self._clock = ports.clock
         self._gateway = ports.gateway
         self._tokens = Tokens(ports.clock, self._token)
-
-    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Nothing to narrow: whether there is such a group shows when it is written to."""
 
     def prepare(self, subscription: Subscription) -> Group:
         """Who speaks to whom."""

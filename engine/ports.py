@@ -6,17 +6,36 @@ knows nothing else of the engine.
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from engine.adapter_settings import AdapterSettings
-from engine.models import Limits, Message, Outcome, Subscription
+from engine.models import (
+    Delivered,
+    Limits,
+    Message,
+    Outcome,
+    Rejected,
+    Retry,
+    Subscription,
+    Throttled,
+)
 
 Content = TypeVar("Content")
 Prepared = TypeVar("Prepared")
 Own = TypeVar("Own", bound=AdapterSettings)
+
+# A wait that an endpoint asks for is kept within reason: not at once again, not beyond the
+# longest time to live.
+_LEAST_WAIT_MS: Final = 1_000
+_LONGEST_WAIT_MS: Final = 604_800_000
+_USUAL_WAIT_MS: Final = 60_000
+"""Where "too often" comes without a time: most servers count by the minute."""
 
 
 class Clock(Protocol):
@@ -38,6 +57,37 @@ class Answer:
     retry_after: str | None = None
     body: bytes = b""
 
+    def wait_ms(self, now_ms: int) -> int | None:
+        """How long ``Retry-After`` says to wait (RFC 9110 §10.2.3), bounded; None: nothing."""
+        text = (self.retry_after or "").strip()
+        if re.fullmatch("[0-9]{1,9}", text):
+            wait_ms = int(text) * 1000
+        else:
+            try:
+                date = parsedate_to_datetime(text)
+                if date.tzinfo is None:  # "-0000": UTC without saying so
+                    date = date.replace(tzinfo=dt.UTC)
+                wait_ms = int(date.timestamp() * 1000) - now_ms
+            except (ValueError, OverflowError):
+                return None
+        return min(max(wait_ms, _LEAST_WAIT_MS), _LONGEST_WAIT_MS)
+
+    def outcome(self, now_ms: int, said: str = "") -> Outcome:
+        """What the status means where nothing else is agreed.
+
+        2xx took it; 429, and 503 that says for how long, ask to wait; 5xx may do better later;
+        all else is final. ``said`` is what is kept of the body: one printable line, no secrets.
+        """
+        status, wait_ms = self.status, self.wait_ms(now_ms)
+        if 200 <= status < 300:
+            return Delivered(status)
+        if status == 429 or (status == 503 and wait_ms is not None):
+            wait_ms = _USUAL_WAIT_MS if wait_ms is None else wait_ms
+            return Throttled(now_ms + wait_ms, f"HTTP {status}", status)
+        if status >= 500:
+            return Retry(f"HTTP {status}", status, answer=said)
+        return Rejected(f"HTTP {status}", status, said)
+
 
 class TransportError(Exception):
     """No complete answer: refused, reset, timed out, unresolvable, bad TLS, not HTTP.
@@ -45,9 +95,19 @@ class TransportError(Exception):
     The text is safe to show: it holds no address that the guard hides and no secret.
     """
 
+    @property
+    def outcome(self) -> Outcome:
+        """What it means for a delivery: another try is due."""
+        return Retry(str(self))
+
 
 class AddressRefused(TransportError):
     """The address that would be connected to is an internal one and is not allowed."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Nobody will be connected to it."""
+        return Rejected(str(self))
 
 
 class Unsent(TransportError):
@@ -239,9 +299,9 @@ class Adapter(Protocol[Content, Prepared]):
 
     A confirmation has a ``link``, or, for protocols whose subscribers may ask for one, a ``code``;
     its text holds either.
-    An instance is built by ``AdapterClass(ports)``. ``prepare`` and ``render`` never wait;
-    ``send`` does and returns what happened as a value. One whose settings do not enable it
-    claims no ``protocols``.
+    An instance is built by ``AdapterClass(ports)``; `PlainAdapter` has what most say alike.
+    ``prepare`` and ``render`` never wait; ``send`` does and returns what happened as a value. One
+    whose settings do not enable it claims no ``protocols``.
     """
 
     @property
@@ -286,6 +346,26 @@ class Adapter(Protocol[Content, Prepared]):
     async def close(self) -> None:
         """Release connections."""
         ...
+
+
+class PlainAdapter:
+    """What most adapters need not say; derive from it and leave it out.
+
+    Every endpoint that the contract takes is good, there is nothing to tell the operator, the
+    content is bytes, and there are no connections to release.
+    """
+
+    notice = ""
+
+    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
+        """Take it."""
+
+    def size(self, content: Any) -> int:  # noqa: ANN401 - derived classes have contents of their own
+        """Bytes of the content."""
+        return len(content)
+
+    async def close(self) -> None:
+        """Nothing to release: the transport is the engine's."""
 
 
 class Merging(Adapter[Content, Prepared], Protocol[Content, Prepared]):

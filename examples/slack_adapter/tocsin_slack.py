@@ -13,29 +13,18 @@ from pydantic import Field
 
 from engine.adapter_settings import AdapterSettings
 from engine.errors import Refused
-from engine.models import (
-    Delivered,
-    Limits,
-    Message,
-    Outcome,
-    Rate,
-    Rejected,
-    Retry,
-    Subscription,
-    Throttled,
-)
-from engine.ports import AddressRefused, Ports, TransportError
+from engine.models import Limits, Message, Outcome, Rate, Subscription
+from engine.ports import PlainAdapter, Ports, TransportError
 
 
 class SlackSettings(AdapterSettings):
     base_url: str = Field("https://hooks.slack.com", description="where Slack's webhooks are")
 
 
-class SlackAdapter:
+class SlackAdapter(PlainAdapter):
     protocols = ("slack",)
     # A group's webhook needs no consent, whoever knows it can post, and Slack takes one a second.
     limits = Limits(confirm=False, secret_endpoint=True, rates=(Rate(1, 1, 0.25),))
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         self._clock, self._transport = ports.clock, ports.transport
@@ -55,28 +44,12 @@ class SlackAdapter:
             text = text.replace(plain, escaped)
         return json.dumps({"text": text}, ensure_ascii=False).encode()
 
-    def size(self, content: bytes) -> int:
-        return len(content)
-
     async def send(self, content: bytes, prepared: object) -> Outcome:
+        headers = {"Content-Type": "application/json"}
         try:
-            answer = await self._transport.post(
-                prepared, {"Content-Type": "application/json"}, content
-            )
-        except AddressRefused as error:
-            return Rejected(str(error))
+            answer = await self._transport.post(prepared, headers, content)
         except TransportError as error:
-            return Retry(str(error))
-        if answer.status == 200:
-            return Delivered(200)
+            return error.outcome
         # One word, such as no_service; anything longer is no answer of Slack's to keep.
-        said = answer.body.decode(errors="replace")
-        reason = said if re.fullmatch("[a-z_]{1,40}", said) else f"HTTP {answer.status}"
-        if answer.status == 429:
-            wait = answer.retry_after or ""
-            wait_s = int(wait) if re.fullmatch("[1-9][0-9]{0,4}", wait) else 60
-            return Throttled(self._clock.now_ms() + wait_s * 1000, reason, 429)
-        return (Retry if answer.status >= 500 else Rejected)(reason, answer.status)
-
-    async def close(self) -> None:
-        """The transport is the engine's."""
+        word = re.fullmatch("[a-z_]{1,40}", answer.body.decode(errors="replace"))
+        return answer.outcome(self._clock.now_ms(), word[0] if word else "")
