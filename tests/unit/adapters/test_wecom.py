@@ -1,13 +1,10 @@
 """WeCom's bots: bodies, mentions, sizes, and what becomes of them."""
 
-import json
-
 import pytest
 
 from adapters.wecom import WecomAdapter, WecomSettings
 from engine.errors import Refused
-from engine.models import Delivered, Rejected, Throttled
-from tests.platforms.bots import Bot, Refusal
+from engine.models import Delivered
 from tests.platforms.sending import World, message
 from tests.platforms.wecom import WeCom
 from tests.sending import subscription
@@ -20,19 +17,6 @@ TO = subscription("wechat", URL)
 def world(**settings: object) -> World:
     """WeCom, and the adapter with settings."""
     return World(WecomAdapter, WeCom, WecomSettings.model_validate(settings))
-
-
-async def test_a_text_is_its_subject_and_itself() -> None:
-    """Exactly this body."""
-    here = world()
-    here.platform.add(TOKEN)
-    assert await here.send(message(subject="alarm"), TO) == Delivered(200)
-    (request,) = here.transport.requests
-    assert request.url == URL
-    assert json.loads(request.body) == {
-        "msgtype": "text",
-        "text": {"content": "alarm\ndisk full"},
-    }
 
 
 async def test_markdown_has_its_title_above_it() -> None:
@@ -72,31 +56,6 @@ async def test_what_is_too_long_is_cut_or_split(
     assert all(most - 50 < len(one.text.encode()) <= most for one in bot.shown)
     assert "[…]" in bot.shown[-1].text
     assert sum(len(one.mentions) for one in bot.shown) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (93000, "errcode 93000: there is no such bot"),
-        (40058, "errcode 40058: the platform does not take the message"),
-        (45002, "errcode 45002: too long"),
-    ],
-)
-async def test_what_the_platform_refuses_for_good_is_rejected(code: int, reason: str) -> None:
-    """The code is kept, and what it means."""
-    here = world()
-    here.platform.add(TOKEN, Bot(trouble=Refusal(code, "text")))
-    assert await here.send(message(), TO) == Rejected(reason, 200, "text")
-
-
-async def test_who_is_too_fast_waits() -> None:
-    """A minute, and no try is spent."""
-    here = world()
-    here.platform.add(TOKEN)
-    outcomes = [await here.send(message(), TO) for _ in range(21)]
-    assert set(outcomes[:20]) == {Delivered(200)}
-    until_ms = here.clock.now_ms() + 60_000
-    assert outcomes[20] == Throttled(until_ms, "errcode 45009: too often", 200)
 
 
 @pytest.mark.parametrize("query", ["", "?key=", "?key=x&debug=1", "?key=a%20b"])
