@@ -123,7 +123,7 @@ class Dispatcher:
         going = in_order([d for d in gathered if self._still_to_send(d, now_ms)])
         if not going:
             return
-        before_ms = now_ms + going[0].batch.leeway_ms
+        before_ms = now_ms + going[0].entry.pace.leeway_ms
         at_ms = await self._turns.one(going[0], before_ms=before_ms)
         if at_ms >= before_ms:
             for delivery in going:
