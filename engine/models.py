@@ -378,10 +378,10 @@ class Limits:
     """What an adapter declares of its protocol; the engine enforces it.
 
     ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
-    confirmed; ``rates`` bound attempts, all of them at once (none: as fast
-    as it goes); ``digest`` says that what has to wait for them is merged (`ports.Merging`);
-    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept
-    encrypted. ``confirmations`` are windows of confirmation messages for one endpoint.
+    confirmed; ``rates`` bound the attempts, all of them at once (none: as fast as it goes);
+    ``digest`` says that what has to wait for them is merged (`ports.Merging`);
+    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.
+    ``confirmations`` are windows of confirmation messages for one endpoint.
     """
 
     max_bytes: int = 262_144
