@@ -110,9 +110,10 @@ class ApiClient:
     async def get(
         self, path: str, query: Mapping[str, object], **more: object
     ) -> dict[str, object]:
-        """What is at a path below the project's."""
+        """What is at a path: below the project's, unless it begins with a slash."""
+        whole = path if path.startswith("/") else f"{self._project}/{path}"
         asked = "&".join(f"{name}={value}" for name, value in sorted({**query, **more}.items()))
-        return await self._ask("GET", f"{self._project}/{path}?{asked}")
+        return await self._ask("GET", f"{whole}?{asked}")
 
     async def query(self, path: str, fields: Mapping[str, object]) -> dict[str, object]:
         """The answer to a question that is posted to a path below the project's."""

@@ -90,7 +90,7 @@ class Topic:
 class TopicCard(NamedTuple):
     """What lists search of a topic; sorted as tuples, cards stand as lists show topics backwards.
 
-    A plain tuple, since one list may be about thousands.
+    ``user`` as in `Topic`. A plain tuple, since one list may be about thousands.
     """
 
     created_ms: int
@@ -98,6 +98,7 @@ class TopicCard(NamedTuple):
     name: str
     display_name: str
     enterprise_project_id: str
+    user: SubscriptionUser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,24 @@ class Subscription:
     def urn(self) -> str:
         """The subscription's URN: the topic's, a colon and the id (SMN API, "Conventions")."""
         return f"{self.topic_urn}:{self.id}"
+
+
+class SubscriptionCard(NamedTuple):
+    """What lists search of a subscription; ``order`` is its place in them, as a text.
+
+    Other members as in `Subscription`, the remark in lower case. A plain tuple, since one list
+    may be about tens of thousands; those of one page share topic and protocol.
+    """
+
+    order: str
+    topic_id: str
+    id: str
+    protocol: str
+    page: int
+    seat: int
+    status: Status
+    endpoint: str
+    remark: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ from engine.store.counters import Counters
 from engine.store.dead_letters import DeadLetters
 from engine.store.delivery_log import DeliveryLog
 from engine.store.device_finder import DeviceFinder
+from engine.store.devices import DeviceRecords
 from engine.store.directory_records import DirectoryRecords
 from engine.store.events import Events
 from engine.store.homes import Homes
@@ -125,8 +126,11 @@ class Parts:
         self._transport = AiohttpTransport(guard, timeout_s=settings.send_timeout)
         self._gateway = AiohttpTransport(None, timeout_s=settings.send_timeout)
         self._multiplexer = Multiplexer(timeout_s=settings.send_timeout)
-        self._push = ApplicationRecords(store, keys, vault, dataset.region)
-        self.device_finder = DeviceFinder(self._push, self.clock, dataset.region)
+        self._applications = ApplicationRecords(store, keys, vault, dataset.region)
+        self._devices = DeviceRecords(store, keys, vault)
+        self.device_finder = DeviceFinder(
+            self._applications, self._devices, self.clock, dataset.region
+        )
         self.adapters = load_adapters(
             Ports(
                 clock=self.clock,
@@ -171,14 +175,16 @@ class Parts:
         self.templates = Templates(TemplateRecords(store, keys), settings, self.protocols | RETIRED)
         self.homes = Homes(store, keys)
         self.direct = Direct(self.publisher, self.roster.recipients, self.adapters)
-        self.applications = Applications(self._push, self.homes, self.adapters, dataset.region)
+        self.applications = Applications(
+            self._applications, self.homes, self.adapters, dataset.region
+        )
         self.tags = Tags(
             self.topics,
             self.applications,
             TagRecords(store, keys, TOPICS),
             TagRecords(store, keys, APPLICATIONS),
         )
-        self.devices = Devices(self._push, self.applications, self.direct)
+        self.devices = Devices(self._devices, self.applications, self.direct)
         self.sms = Sms(self.homes, self.direct, self.adapters, dataset.region)
         self.detection = Detection(
             topics=self.topics,

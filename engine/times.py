@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import time
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 _ISO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _MILLIS: Final = re.compile(r"\d{1,13}", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def iso(moment_ms: int) -> str:
-    """UTC to the second, as the contract writes all times."""
-    return f"{datetime.fromtimestamp(moment_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    """UTC to the second, as the contract writes all times; lists ask for the same ones again."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment_ms // 1000))
 
 
 def parse_iso(text: str) -> int | None:

@@ -173,7 +173,9 @@ class FakeTopics:
         await self.get(urn)
         del self.known[urn]
 
-    async def list(self, project_id: str, *, offset: int = 0, limit: int = 100) -> Listing[Topic]:
+    async def list(
+        self, project_id: str, *, marker: None, offset: int, limit: int
+    ) -> Listing[Topic]:
         newest = tuple(reversed(self.known.values()))
         return Listing(newest[offset : offset + limit], len(newest))
 
@@ -204,16 +206,13 @@ class FakeSubscriptions:
         self.known[new.urn] = new
         return new, True
 
-    async def list_by_topic(
-        self, topic_urn: str, *, offset: int = 0, limit: int = 100
-    ) -> Listing[Subscription]:
-        found = tuple(one for one in self.known.values() if one.topic_urn == topic_urn)
-        return Listing(found[offset : offset + limit], len(found))
+    async def list_by_topic(self, topic_urn: str, **asked: Any) -> Listing[Subscription]:
+        return await self.list(topic_urn.split(":")[3], **asked)
 
     async def list(
-        self, project_id: str, *, offset: int = 0, limit: int = 100
+        self, project_id: str, *, query: Any, marker: None, offset: int, limit: int
     ) -> Listing[Subscription]:
-        found = tuple(self.known.values())
+        found = tuple(one for one in self.known.values() if query is None or query.finds(one))
         return Listing(found[offset : offset + limit], len(found))
 
     async def delete(self, subscription_urn: str) -> None:

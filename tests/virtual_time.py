@@ -124,9 +124,9 @@ def virtual_runner() -> Iterator[asyncio.Runner]:
     ) -> Any:
         return await run(store, _shadowed(script), keys, [*args, _now_us()], **how)
 
-    async def run_many_now(store: Any, calls: Sequence[Any], **how: Any) -> Any:
+    async def run_many_now(store: Any, calls: Sequence[Any]) -> Any:
         now = [(_shadowed(script), keys, [*args, _now_us()]) for script, keys, args in calls]
-        return await run_many(store, now, **how)
+        return await run_many(store, now)
 
     with ExitStack() as patches, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         for target, name, instead in (

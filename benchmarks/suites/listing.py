@@ -1,7 +1,9 @@
 """Any page of any list: 3,000 topics, 12,000 subscriptions, 100 templates, every offset alike.
 
-Each topic has a display name and two tags, which the searches look through; one of them
-changes before each search.
+One topic has 10,000 of the subscriptions, most others have one each. Each topic has a display
+name and two tags, each subscription a remark; beside them there are users of the account, and
+applications, one of them with many endpoints. Before each search something of what it looks
+through has changed.
 
 Through the API, one request at a time. The commands that a page takes are counted with MONITOR
 in requests of their own, since it slows the database. At the end the largest topic is deleted:
@@ -11,63 +13,28 @@ the answer must not wait for its 10,000 subscriptions.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from benchmarks.chart import Bar, Bars, Goal
 from benchmarks.client import ApiClient
+from benchmarks.lists import PAGE, Sizes, World
 from benchmarks.monitor import Counts, monitor
 from benchmarks.report import Result, at_most
-from benchmarks.service import library, service, subscribe
+from benchmarks.service import library, service
 from benchmarks.stats import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from benchmarks.bench import Bench
-    from engine.app import Engine
+    from benchmarks.lists import Listed
 
 P99_MS: Final = 20.0
 DELETE_MS: Final = 100.0
-SPREAD: Final = 2.0
-"""Commands by which pages of a list may differ: a timer's may be counted with one of them."""
-_PAGE: Final = 100
+SPREAD: Final = 16.0
+"""Commands by which pages of a list may differ: what is on a page lies in one shard or in all
+eight, and a shard is asked at most twice where that is."""
 _COUNTED: Final = 20
-_TEAMS: Final = 10
-_TOGETHER: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A list: its path below the project's, the answer's member, how many there are.
-
-    ``asked`` is what the path is asked besides offset and limit; ``searched`` the body of a query
-    that is posted. A list ``whole`` has no pages. Before one that ``searches`` something changes.
-    """
-
-    name: str
-    path: str
-    member: str
-    total: int
-    asked: dict[str, str] = field(default_factory=dict)
-    searched: dict[str, object] | None = None
-    whole: bool = False
-
-    @property
-    def searches(self) -> bool:
-        """Whether it looks through all topics."""
-        return bool(self.asked or self.searched or self.whole)
-
-    def offsets(self) -> dict[str, int]:
-        """Full pages at both ends and between, and one beyond the end."""
-        if self.whole:
-            return {"all": 0}
-        last = max(0, self.total - _PAGE)
-        return {"first": 0, "middle": last // 2, "last": last, "beyond": self.total + 1000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,133 +54,54 @@ class Turn:
 
 
 async def run(bench: Bench) -> Result:
-    """Measure; about two minutes."""
-    topics, large, small, templates = bench.size((3000, 10_000, 2000, 100), (250, 600, 200, 100))
+    """Measure; about five minutes."""
+    sizes = bench.size(
+        Sizes(3000, 10_000, 2000, 100, 1000, 100, 10_000), Sizes(250, 600, 200, 100, 200, 100, 300)
+    )
     rounds = bench.size(100, 10)
     async with (
-        service(bench.room("service")) as serving,
+        service(bench.room("service"), push_enabled="true") as serving,
         ApiClient(serving.credentials) as client,
+        library(bench.scratch / "service", serving.redis_url) as engine,
     ):
-        bench.say(f"{topics:,} topics, {large + small:,} subscriptions, {templates} templates")
-        async with library(bench.scratch / "service", serving.redis_url) as engine:
-            project = serving.credentials.project_id
-            urns: list[str] = []
-            while len(urns) < topics:
-                numbers = range(len(urns), min(topics, len(urns) + _TOGETHER))
-                urns += await asyncio.gather(*(_topic(engine, project, n) for n in numbers))
-            for urn, count in ((urns[0], large), (urns[1], small)):
-                urls = (f"http://127.0.0.1:9/{number}" for number in range(count))
-                await subscribe(engine, urn, urls)
-        for number in range(templates):
-            await client.create_template(f"template-{number}")
-        lists = (
-            Listed("topics", "notifications/topics", "topics", topics),
-            Listed(
-                "topics by part of the name",
-                "notifications/topics",
-                "topics",
-                topics,
-                asked={"fuzzy_name": "LISTING"},
-            ),
-            Listed(
-                "topics by part of the display name",
-                "notifications/topics",
-                "topics",
-                topics // _TEAMS,
-                asked={"fuzzy_display_name": "team-3"},
-            ),
-            Listed(
-                "topics with what is theirs",
-                "notifications/topics-with-associated-resources",
-                "topics",
-                topics,
-            ),
-            Listed(
-                "topics by tag",
-                "smn_topic/resource_instances/action",
-                "resources",
-                topics,
-                searched={
-                    "action": "filter",
-                    "tags": [{"key": "env", "values": ["*d", "none"]}],
-                    "not_tags_any": [{"key": "absent", "values": []}],
-                    "matches": [{"key": "resource_name", "value": "listing"}],
-                },
-            ),
-            Listed("tags of the project", "smn_topic/tags", "tags", 3, whole=True),
-            Listed(
-                "a topic's subscriptions",
-                f"notifications/topics/{quote(urns[0], safe='')}/subscriptions",
-                "subscriptions",
-                large,
-            ),
-            Listed(
-                "all subscriptions", "notifications/subscriptions", "subscriptions", large + small
-            ),
-            Listed("templates", "notifications/message_template", "message_templates", templates),
-        )
-        change = partial(_change, client, urns)
+        described = f"{sizes.topics:,} topics, {sizes.large + sizes.small:,} subscriptions"
+        bench.say(f"{described}, {sizes.templates} templates, {sizes.users:,} users and more")
+        account = await engine.accounts.bootstrap()
+        world = World(engine, client, account.project_id, account.domain_id, sizes)
+        await world.fill()
         turns = [
-            await _turn(client, serving.redis_url, listed, where, offset, rounds, change)
-            for listed in lists
+            await _turn(client, serving.redis_url, listed, where, offset, rounds)
+            for listed in world.lists()
             for where, offset in listed.offsets().items()
         ]
         begun = time.monotonic()
-        await client.delete_topic(urns[0])
+        await client.delete_topic(world.topics[0])
         deleted_ms = (time.monotonic() - begun) * 1000
-    return _result(turns, deleted_ms, f"{topics:,} topics, {large + small:,} subscriptions")
-
-
-async def _topic(engine: Engine, project: str, number: int) -> str:
-    topic, _ = await engine.topics.create(
-        project, f"listing-{number}", display_name=_display_name(number)
-    )
-    env = "prod" if number % 3 else "dev-d"
-    await engine.tags.add(topic, [("env", env), ("team", f"team-{number % _TEAMS}")])
-    return topic.urn
-
-
-def _display_name(number: int) -> str:
-    return f"Listing {number} of team-{number % _TEAMS}"
-
-
-async def _change(client: ApiClient, urns: Sequence[str]) -> None:
-    """Change what a topic is called and its tags: whoever has looked has to look again."""
-    number = random.randrange(len(urns))
-    mark = random.randrange(1000)
-    await client.rename_topic(urns[number], f"{_display_name(number)}, {mark}")
-    await client.tag_topic(f"listing-{number}", "mark", str(mark))
+    return _result(turns, deleted_ms, described)
 
 
 async def _turn(
-    client: ApiClient,
-    url: str,
-    listed: Listed,
-    where: str,
-    offset: int,
-    rounds: int,
-    change: Callable[[], Awaitable[object]],
+    client: ApiClient, url: str, listed: Listed, where: str, offset: int, rounds: int
 ) -> Turn:
     async def ask() -> float:
         begun = time.monotonic()
         if listed.searched is not None:
-            page = {"offset": str(offset), "limit": str(_PAGE)}
+            page = {"offset": str(offset), "limit": str(PAGE)}
             answer = await client.query(listed.path, listed.searched | page)
         else:
-            answer = await client.get(listed.path, listed.asked, offset=offset, limit=_PAGE)
+            answer = await client.get(listed.path, listed.asked, offset=offset, limit=PAGE)
         took_ms = (time.monotonic() - begun) * 1000
         items = answer[listed.member]
-        if not isinstance(items, list) or len(items) != min(_PAGE, max(0, listed.total - offset)):
-            raise RuntimeError(f"{listed.path} at {offset} is not the page that it should be")
+        if not isinstance(items, list) or len(items) != min(PAGE, max(0, listed.total - offset)):
+            raise RuntimeError(f"{listed.name} at {offset} is not the page that it should be")
         return took_ms
 
-    await change()
     await ask()
     took_ms = []
     for _ in range(rounds):
-        if listed.searches:
+        if listed.change is not None:
             # Or there would be nothing new to find.
-            await change()
+            await listed.change()
         took_ms.append(await ask())
     async with monitor(url) as counts:
         await ask()
@@ -245,7 +133,7 @@ def _result(turns: list[Turn], deleted_ms: float, world: str) -> Result:
     return Result(
         suite="listing",
         title="A page of a list, at every offset",
-        subtitle=f"{world}; {_PAGE} items a page, through the API, one request at a time",
+        subtitle=f"{world}; {PAGE} items a page, through the API, one request at a time",
         checks=(
             at_most("p99 of the slowest page", max(p99.values()), "ms", P99_MS),
             at_most("commands, by offset", max(spreads.values()), "more", SPREAD),

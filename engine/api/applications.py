@@ -8,14 +8,12 @@ from pydantic import Field
 
 from engine.api.answers import Reply
 from engine.api.bodies import Body, Code, Line, Requested, Shown
-from engine.api.paging import Paged, iso, listed
+from engine.api.paging import Paged, iso
 from engine.api.routes import PROJECT, Route
 from engine.certificates import expiry_ms
-from engine.control.applications import MAX_NAME, check_platform
+from engine.control.applications import MAX_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from engine.api.call import Call
     from engine.store.applications import Application
 
@@ -104,15 +102,14 @@ async def create(call: Call) -> Reply:
 
 async def list_all(call: Call) -> dict[str, Any]:
     """Oldest first."""
-    applications, project = call.services.engine.applications, call.identity.project_id
     asked = cast("ListApplications", call.asked)
-    applications.check_supported()
-    if asked.platform is not None:
-        check_platform(asked.platform)
-    found = await listed(
-        lambda offset, limit: applications.list(project, offset=offset, limit=limit),
-        asked,
-        _filter(asked),
+    found = await call.services.engine.applications.list(
+        call.identity.project_id,
+        prefix=asked.name,
+        platform=asked.platform,
+        marker=asked.marker,
+        offset=asked.offset,
+        limit=asked.limit,
     )
     return {
         "request_id": call.request_id,
@@ -150,15 +147,6 @@ async def delete(call: Call) -> dict[str, Any]:
         call.identity.project_id, call.path["application_urn"]
     )
     return {"request_id": call.request_id}
-
-
-def _filter(asked: ListApplications) -> Callable[[Application], bool] | None:
-    name, platform = asked.name, asked.platform
-    if name is None and platform is None:
-        return None
-    return lambda one: (
-        one.parts.name.startswith(name or "") and platform in {None, one.parts.platform}
-    )
 
 
 def _item(application: Application) -> dict[str, Any]:

@@ -9,14 +9,12 @@ from pydantic import Field
 from engine.api.answers import Reply
 from engine.api.applications import APPLICATION
 from engine.api.bodies import Body, Code, Line, Query, Requested, Shown
-from engine.api.paging import Paged, iso, listed
+from engine.api.paging import Paged, iso
 from engine.api.routes import PROJECT, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from engine.api.call import Call
-    from engine.store.applications import Device
+    from engine.store.devices import Device
 
 _OF_APPLICATION: Final = f"{APPLICATION}/endpoints"
 _ENDPOINT: Final = f"{PROJECT}/endpoints/{{endpoint_urn}}"
@@ -118,10 +116,14 @@ async def list_all(call: Call) -> dict[str, Any]:
     application = await engine.applications.get(
         call.identity.project_id, call.path["application_urn"]
     )
-    found = await listed(
-        lambda offset, limit: engine.devices.list(application, offset=offset, limit=limit),
-        asked,
-        _filter(asked),
+    found = await engine.devices.list(
+        application,
+        token=asked.token,
+        user_data=asked.user_data,
+        enabled=None if asked.enabled is None else asked.enabled == "true",
+        marker=asked.marker,
+        offset=asked.offset,
+        limit=asked.limit,
     )
     return {
         "request_id": call.request_id,
@@ -169,17 +171,6 @@ async def publish(call: Call) -> dict[str, Any]:
         ttl=None if body.time_to_live is None else int(body.time_to_live),
     )
     return {"request_id": call.request_id, "message_id": message_id}
-
-
-def _filter(asked: ListEndpoints) -> Callable[[Device], bool] | None:
-    enabled, token, user_data = asked.enabled, asked.token, asked.user_data
-    if enabled is None and token is None and user_data is None:
-        return None
-    return lambda one: (
-        enabled in {None, _flag(one)}
-        and token in {None, one.token}
-        and user_data in {None, one.user_data}
-    )
 
 
 def _flag(device: Device) -> str:

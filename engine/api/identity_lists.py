@@ -25,7 +25,8 @@ class ByName(Query):
 async def list_projects(call: Call) -> dict[str, Any]:
     """The account's projects, by exact name if one is given.
 
-    The Python SDK asks this once for its region's name and fails unless one project fits.
+    The Python SDK asks this once for its region's name and fails unless one project fits. So a
+    cloud service's key may ask, too: it learns the projects of the account that made it.
     """
     caller, wanted = call.identity, cast("ByName", call.asked).name
     projects = [

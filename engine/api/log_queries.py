@@ -55,7 +55,10 @@ class Line(Shown):
 
 
 class LogList(Shown):
-    """Lines; ``count`` is the number of these, or of all if that was asked for."""
+    """Lines; ``count`` is the number of these, or of all if that was asked for.
+
+    A query that is not complete has looked at as many lines as it may: ask for a shorter time.
+    """
 
     count: int
     logs: list[Line]
@@ -69,14 +72,17 @@ async def query(call: Call) -> dict[str, Any]:
     topics = await engine.logtanks.bound(
         call.identity.project_id, call.path["log_group_id"], call.path["log_stream_id"]
     )
-    hits = await engine.logs.search(topics, search)
+    found = await engine.logs.search(topics, search)
+    count, counted = len(found.hits), True
+    if body.is_count:
+        count, counted = await engine.logs.count(topics, search)
     return {
-        "count": await engine.logs.count(topics, search) if body.is_count else len(hits),
+        "count": count,
         "logs": [
             {"content": hit.content, "line_num": str(hit.spot), "labels": hit.labels}
-            for hit in hits
+            for hit in found.hits
         ],
-        "isQueryComplete": True,
+        "isQueryComplete": found.complete and counted,
     }
 
 

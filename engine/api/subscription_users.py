@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from engine.api.subscriptions import (
 )
 from engine.control.subscriptions import Request
 from engine.errors import Refused
+from engine.models import Status
 from engine.policy.protocols import TABLE
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from engine.api.call import Call
     from engine.control.subscription_users import User
-    from engine.models import Subscription
+    from engine.models import Subscription, SubscriptionUser
     from engine.policy.conditions import Facts
 
 _USERS: Final = "/v2/{domain_id}/subscription-users"
@@ -37,6 +38,7 @@ _NAMES: Final = {"ding_talk_bot": "dingTalkBot"}
 """Where a member's name is not the protocol's."""
 _SHOWN: Final = ("verification_code_enabled", "keyword", "client_id", "robot_code")
 _MASK: Final = "***"
+_ORIGIN: Final = re.compile(r"[^/?#]+://[^/?#]+")
 
 
 class Endpoint(Extension):
@@ -174,7 +176,11 @@ async def list_all(call: Call) -> dict[str, Any]:
     """Newest first; all filters combine."""
     asked = cast("ListUsers", call.asked)
     found = await call.services.engine.subscription_users.list(
-        _domain(call), offset=asked.offset, limit=asked.limit, wanted=_filter(asked)
+        _domain(call),
+        offset=asked.offset,
+        limit=asked.limit,
+        wanted=_filter(asked),
+        status=None if asked.status is None else Status[asked.status],
     )
     return {
         "request_id": call.request_id,
@@ -252,28 +258,21 @@ def _endpoint(endpoint: Subscription) -> dict[str, Any]:
     if "header" in extension:
         kept["header"] = dict.fromkeys(cast("dict[str, str]", extension["header"]), _MASK)
     text = endpoint.endpoint
-    if TABLE[endpoint.protocol].secret and "://" in text:
-        parts = urlsplit(text)
-        text = f"{parts.scheme}://{parts.netloc}/{_MASK}"
+    if TABLE[endpoint.protocol].secret and (origin := _ORIGIN.match(text)):
+        text = f"{origin[0]}/{_MASK}"
     return {"endpoint": text, **kept}
 
 
-def _filter(asked: ListUsers) -> Callable[[User], bool] | None:
-    name, status, part = asked.name, asked.status, asked.group
+def _filter(asked: ListUsers) -> Callable[[SubscriptionUser], bool] | None:
+    name, part = asked.name, asked.group
     protocol = _NAMES.get(asked.protocol, asked.protocol) if asked.protocol else None
-    if name is None and status is None and part is None and protocol is None:
+    if name is None and part is None and protocol is None:
         return None
-
-    def wanted(user: User) -> bool:
-        described = user.described
-        return (
-            (name is None or described.name == name)
-            and (status is None or user.status.name == status)
-            and (protocol is None or protocol in user.endpoints)
-            and (part is None or any(part in group for group in described.groups))
-        )
-
-    return wanted
+    return lambda user: (
+        (name is None or user.name == name)
+        and (protocol is None or protocol in user.protocols)
+        and (part is None or any(part in group for group in user.groups))
+    )
 
 
 ROUTES: Final = (

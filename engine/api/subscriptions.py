@@ -9,16 +9,15 @@ from pydantic import AfterValidator, Field
 from engine.api.answers import Reply
 from engine.api.authorise import visible
 from engine.api.bodies import Body, Code, Line, Query, Requested, Short, Shown, Text
-from engine.api.paging import Paged, listed
+from engine.api.paging import Paged
 from engine.api.routes import PROJECT, TOPIC, Route, Trace
 from engine.control.subscriptions import Request
 from engine.errors import Refused
 from engine.policy.conditions import ENDPOINT, PROTOCOL, Facts
+from engine.policy.subscription_query import SubscriptionQuery
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from engine.api.call import Call
     from engine.control.subscriptions import Added
     from engine.models import Listing, Subscription
@@ -205,48 +204,38 @@ def added_item(request_id: str, result: Added | Refused) -> dict[str, Any]:
 
 async def list_all(call: Call) -> dict[str, Any]:
     """All of the project, oldest first."""
-    subscriptions, project = call.services.engine.subscriptions, call.identity.project_id
     asked = cast("ListSubscriptions", call.asked)
-    wanted = _filter(asked, await _shown(call))
+    found = await call.services.engine.subscriptions.list(
+        call.identity.project_id,
+        query=_query(asked, await _seen(call)),
+        offset=asked.offset,
+        limit=asked.limit,
+        marker=asked.marker,
+    )
+    return _answer(call, found)
 
-    async def source(offset: int, limit: int, **after: str) -> Listing[Subscription]:
-        return await subscriptions.list(project, offset=offset, limit=limit, **after)
 
-    return _answer(call, await _listed(source, asked, wanted))
-
-
-async def _shown(call: Call) -> set[str] | None:
-    """URNs of the topics whose subscriptions the caller may see; None for all."""
+async def _seen(call: Call) -> set[str] | None:
+    """Ids of the topics whose subscriptions the caller may see; None for all."""
     seen = await visible(call)
     if seen is None:
         return None
-    topics, project = call.services.engine.topics, call.identity.project_id
-    cards = await topics.cards(project)
-    return {str(topics.urn(project, card.name)) for card in cards if seen(card)}
+    cards = await call.services.engine.topics.cards(call.identity.project_id)
+    return {card.id for card in cards if seen(card)}
 
 
 async def list_by_topic(call: Call) -> dict[str, Any]:
     """All of a topic, oldest first."""
-    subscriptions, urn = call.services.engine.subscriptions, call.path["topic_urn"]
     asked = cast("ListByTopic", call.asked)
     part = asked.fuzzy_remark
-
-    async def source(offset: int, limit: int, **after: str) -> Listing[Subscription]:
-        return await subscriptions.list_by_topic(urn, offset=offset, limit=limit, **after)
-
-    wanted = None if part is None else lambda one: part in one.remark.lower()
-    return _answer(call, await _listed(source, asked, wanted))
-
-
-async def _listed(
-    source: Callable[..., Awaitable[Listing[Subscription]]],
-    asked: Paged,
-    wanted: Callable[[Subscription], bool] | None,
-) -> Listing[Subscription]:
-    """The index finds the marker; only what is filtered is read through."""
-    if wanted is None and asked.marker is not None:
-        return await source(asked.offset, asked.limit, after=asked.marker)
-    return await listed(source, asked, wanted)
+    found = await call.services.engine.subscriptions.list_by_topic(
+        call.path["topic_urn"],
+        query=None if part is None else SubscriptionQuery(remark=part),
+        offset=asked.offset,
+        limit=asked.limit,
+        marker=asked.marker,
+    )
+    return _answer(call, found)
 
 
 def _request(asked: Asked) -> Request:
@@ -280,24 +269,15 @@ def _item(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def _filter(
-    asked: ListSubscriptions, topics: set[str] | None
-) -> Callable[[Subscription], bool] | None:
-    protocol, status, endpoint = asked.protocol, asked.status, asked.endpoint
-    part = asked.fuzzy_remark
-    if all(given is None for given in (part, protocol, status, endpoint, topics)):
-        return None
-
-    def wanted(subscription: Subscription) -> bool:
-        return (
-            (topics is None or subscription.topic_urn in topics)
-            and (protocol is None or subscription.protocol == protocol)
-            and (status is None or str(int(subscription.status)) == status)
-            and (endpoint is None or endpoint in subscription.endpoint)
-            and (part is None or part in subscription.remark.lower())
-        )
-
-    return wanted
+def _query(asked: ListSubscriptions, topics: set[str] | None) -> SubscriptionQuery | None:
+    query = SubscriptionQuery(
+        protocol=asked.protocol,
+        status=None if asked.status is None else int(asked.status),
+        endpoint=asked.endpoint,
+        remark=asked.fuzzy_remark,
+        topics=topics,
+    )
+    return None if query == SubscriptionQuery() else query
 
 
 ROUTES: Final = (

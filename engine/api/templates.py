@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 from pydantic import Field
 
 from engine.api.bodies import Body, Code, Line, Requested, Shown
-from engine.api.paging import Paged, iso, listed
+from engine.api.paging import Paged, iso
 from engine.api.routes import PROJECT, Route, Trace
 
 if TYPE_CHECKING:
@@ -86,19 +86,14 @@ async def create(call: Call) -> dict[str, Any]:
 
 async def list_all(call: Call) -> dict[str, Any]:
     """Oldest first, without contents."""
-    templates, project = call.services.engine.templates, call.identity.project_id
     asked = cast("ListTemplates", call.asked)
-    name, protocol = asked.message_template_name, asked.protocol
-
-    def wanted(template: Template) -> bool:
-        return (name is None or template.name == name) and (
-            protocol is None or template.protocol == protocol
-        )
-
-    found = await listed(
-        lambda offset, limit: templates.list(project, offset=offset, limit=limit),
-        asked,
-        None if name is None and protocol is None else wanted,
+    found = await call.services.engine.templates.list(
+        call.identity.project_id,
+        name=asked.message_template_name,
+        protocol=asked.protocol,
+        marker=asked.marker,
+        offset=asked.offset,
+        limit=asked.limit,
     )
     return {
         "request_id": call.request_id,

@@ -11,7 +11,7 @@ from engine.api import logtanks, tags
 from engine.api.answers import Reply
 from engine.api.authorise import visible
 from engine.api.bodies import Body, Code, Line, Requested, Shown
-from engine.api.paging import Paged, iso, listed
+from engine.api.paging import Paged, iso
 from engine.api.routes import PROJECT, TOPIC, TOPICS, Route, Trace
 from engine.control.topics import MAX_DISPLAY_NAME_BYTES
 from engine.models import Listing
@@ -183,19 +183,19 @@ async def matching(call: Call) -> Listing[Topic]:
             limit=asked.limit,
         )
 
-    async def source(offset: int, limit: int) -> Listing[Topic]:
-        if asked.name is None and asked.topic_id is None:
-            return await topics.list(project, offset=offset, limit=limit)
-        if asked.name is not None:
-            one = await topics.by_name(project, asked.name)
-        else:
-            one = await topics.by_id(project, asked.topic_id or "")
-        return Listing((), 0) if one is None else Listing((one,), 1)
-
-    async def place(urn: str) -> int | None:
-        return await topics.place(project, urn)
-
-    return await listed(source, asked, wanted, place)
+    if asked.name is None and asked.topic_id is None:
+        return await topics.list(
+            project, marker=asked.marker, offset=asked.offset, limit=asked.limit
+        )
+    if asked.name is not None:
+        one = await topics.by_name(project, asked.name)
+    else:
+        one = await topics.by_id(project, asked.topic_id or "")
+    if one is None or (wanted is not None and not wanted(one)):
+        return Listing((), 0)
+    # What comes after the only one is nothing.
+    first = asked.offset == 0 and asked.marker is None
+    return Listing((one,) if first else (), 1)
 
 
 async def details(call: Call) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.control.windows import window
 from engine.errors import Refused
+from engine.models import Listing
 from engine.policy import texts
 from engine.policy.structure import PLATFORMS
 from engine.urns import ApplicationUrn, parse_application
@@ -19,7 +21,7 @@ from engine.urns import ApplicationUrn, parse_application
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engine.models import Listing, Topic
+    from engine.models import Topic, TopicCard
     from engine.ports import Adapter
     from engine.store.applications import Application, ApplicationRecords
     from engine.store.homes import Homes
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 PROTOCOL: Final = "application"
 MAX_NAME: Final = 64
 _MAX_SECRET_BYTES: Final = 8192
-_CHUNK: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 # SMN "Creating a Platform Application": what Huawei's own platform gives its developers.
 _HMS_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9]{1,20}", re.ASCII)
@@ -71,11 +72,33 @@ class Applications:
         return str(urn), identifier, new
 
     async def list(
-        self, project_id: str, *, offset: int = 0, limit: int = 100
+        self,
+        project_id: str,
+        *,
+        prefix: str | None = None,
+        platform: str | None = None,
+        marker: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> Listing[Application]:
-        """Oldest first."""
+        """A window of a project's, oldest first, and the number of all of them.
+
+        ``prefix`` is what the name begins with; it begins after the one with the URN ``marker``.
+        Code: SMN.0116 for a platform that there is not.
+        """
         self.check_supported()
-        return await self._records.page(project_id, offset, limit)
+        if platform is not None:
+            check_platform(platform)
+        if prefix is None and platform is None and marker is None:
+            return await self._records.page(project_id, offset, limit)
+        urns = [
+            urn
+            for urn in await self._records.urns(project_id)
+            if urn.name.startswith(prefix or "") and platform in {None, urn.platform}
+        ]
+        is_marker = None if marker is None else lambda urn: str(urn) == marker
+        part = window(urns, is_marker, offset, limit)
+        return Listing(tuple(await self._records.read_many(part)), len(urns))
 
     async def get(self, project_id: str, urn: str) -> Application:
         """Codes: SMN.0123 malformed, SMN.0001 another project's, SMN.0122 unknown."""
@@ -128,14 +151,16 @@ class Applications:
         found = await asyncio.gather(*(self.find(urn) for urn in urns))
         return [one for one in found if one is not None]
 
-    async def all(self, project_id: str) -> Sequence[Application]:
-        """Every application of a project, oldest first, supported or not."""
-        found: list[Application] = []
-        while True:
-            page = await self._records.page(project_id, len(found), _CHUNK)
-            found += page.items
-            if len(found) >= page.total or not page.items:
-                return found
+    async def with_id(self, project_id: str, identifier: str) -> Sequence[Application]:
+        """The application with this id, if there is one."""
+        cards = await self._records.cards(project_id)
+        names = {card.name for card in cards if card.id == identifier}
+        found = [one for name in names for one in await self.named(project_id, name)]
+        return [one for one in found if one.id == identifier]
+
+    async def cards(self, project_id: str) -> Sequence[TopicCard]:
+        """What queries of tags search of a project's applications, supported or not."""
+        return await self._records.cards(project_id)
 
     def check_supported(self) -> None:
         """Code SMN.0116 if nothing speaks to mobile platforms."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.control.applications import PROTOCOL
+from engine.control.windows import window
 from engine.errors import Refused
-from engine.models import Kind
+from engine.models import Kind, Listing
 from engine.pipeline.accept import Draft
 from engine.policy import texts
 from engine.policy.structure import parse_push
@@ -14,9 +15,9 @@ from engine.urns import parse_endpoint
 
 if TYPE_CHECKING:
     from engine.control.applications import Applications
-    from engine.models import Listing
     from engine.pipeline.direct import Direct
-    from engine.store.applications import Application, ApplicationRecords, Device
+    from engine.store.applications import Application
+    from engine.store.devices import Device, DeviceRecords
 
 MAX_TOKEN_BYTES: Final = 512
 MAX_USER_DATA_BYTES: Final = 2048
@@ -26,9 +27,7 @@ _MAX_BYTES: Final = {"HMS": 2048, "APNS": 4096, "APNS_SANDBOX": 4096}
 class Devices:
     """Endpoints of all applications; every method raises `Refused` with the contract's code."""
 
-    def __init__(
-        self, records: ApplicationRecords, applications: Applications, direct: Direct
-    ) -> None:
+    def __init__(self, records: DeviceRecords, applications: Applications, direct: Direct) -> None:
         self._records = records
         self._applications = applications
         self._direct = direct
@@ -55,10 +54,38 @@ class Devices:
         return device, new
 
     async def list(
-        self, application: Application, *, offset: int = 0, limit: int = 100
+        self,
+        application: Application,
+        *,
+        token: str | None = None,
+        user_data: str | None = None,
+        enabled: bool | None = None,
+        marker: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> Listing[Device]:
-        """Oldest first."""
-        return await self._records.devices(application, offset, limit)
+        """A window of an application's that are so, oldest first, and the number of all of them.
+
+        It begins after the one with the URN ``marker``; if that is none of them, with nothing.
+        """
+        if token is not None:
+            one = await self._records.find(application, token)
+            so = (
+                one is not None
+                and user_data in {None, one.user_data}
+                and enabled in {None, one.enabled}
+            )
+            found = [one] if one is not None and so else []
+            is_marker = None if marker is None else lambda device: device.urn == marker
+            return Listing(tuple(window(found, is_marker, offset, limit)), len(found))
+        return await self._records.page(
+            application,
+            offset,
+            limit,
+            user_data=user_data,
+            enabled=enabled,
+            after=None if marker is None else _id_in(application, marker),
+        )
 
     async def get(self, project_id: str, urn: str) -> tuple[Application, Device]:
         """Codes: SMN.0134 malformed, SMN.0001 another project's, SMN.0125 unknown."""
@@ -69,7 +96,7 @@ class Devices:
         application = await self._applications.find(parts.application)
         if application is None:
             raise Refused("SMN.0125")
-        device = await self._records.device(application, parts.id)
+        device = await self._records.read(application, parts.id)
         if device is None:
             raise Refused("SMN.0125")
         return application, device
@@ -121,6 +148,15 @@ class Devices:
             (device.parts.id, PROTOCOL, device.urn),
             Draft({"default": text}, ttl_s=ttl),
         )
+
+
+def _id_in(application: Application, urn: str) -> str:
+    """The id of the application's endpoint with this URN; a text that is none's for another."""
+    try:
+        parts = parse_endpoint(urn)
+    except Refused:
+        return urn
+    return parts.id if parts.application == application.parts else urn
 
 
 def _check_user_data(text: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.policy.log_search import matcher
-from engine.store.delivery_log import Spot, Stretch
+from engine.store.delivery_log import Reading, Spot, Stretch
 from engine.times import iso
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from engine.models import LogLine
     from engine.store.delivery_log import DeliveryLog
     from engine.store.topic_records import TopicRecords
+
+
+_MOST: Final = 200_000
+"""Lines that one query looks at, a second's work: the log may be a thousand times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,14 @@ class Search:
     beyond: Spot | None = None
     back: bool = False
     limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found; not ``complete`` if there was more to look through than it may."""
+
+    hits: list[Hit]
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +80,31 @@ class Logs:
         self._log = log
         self._records = records
 
-    async def search(self, topic_ids: Sequence[str], search: Search) -> list[Hit]:
+    async def search(self, topic_ids: Sequence[str], search: Search) -> Found:
         """One page of the topics' lines, in the order that is asked for."""
         turned = search.back and search.beyond is not None
-        found = []
-        async for hit in self._hits(topic_ids, search, newest_first=search.newest_first != turned):
+        reading, found = Reading(_MOST), []
+        newest_first = search.newest_first != turned
+        async for hit in self._hits(topic_ids, search, reading, newest_first=newest_first):
             found.append(hit)
             if len(found) == search.limit:
                 break
-        return found[::-1] if turned else found
+        return Found(found[::-1] if turned else found, not reading.cut)
 
-    async def count(self, topic_ids: Sequence[str], search: Search) -> int:
-        """How many lines there are on all pages."""
+    async def count(self, topic_ids: Sequence[str], search: Search) -> tuple[int, bool]:
+        """How many lines there are on all pages, and whether that are all."""
         whole = Search(search.start_ms, search.end_ms, search.keywords, search.labels)
-        return sum([1 async for _ in self._hits(topic_ids, whole, newest_first=False)])
+        reading = Reading(_MOST)
+        hits = self._hits(topic_ids, whole, reading, newest_first=False)
+        return sum([1 async for _ in hits]), not reading.cut
 
     async def _hits(
-        self, topic_ids: Sequence[str], search: Search, *, newest_first: bool
+        self, topic_ids: Sequence[str], search: Search, reading: Reading, *, newest_first: bool
     ) -> AsyncIterator[Hit]:
         topics = [topic for topic in await self._records.read_many(topic_ids) if topic]
         matches = matcher(search.keywords)
         stretch = Stretch(search.start_ms, search.end_ms, newest_first, search.beyond)
-        async for spot, line in self._log.lines(topics, stretch):
+        async for spot, line in self._log.lines(topics, stretch, reading):
             labels = {
                 "topic_urn": line.topic_urn,
                 "protocol_name": line.protocol_name,

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from engine.control.topics import newest_first
+from engine.control.windows import window
 from engine.errors import Refused
 from engine.models import Listing, Status, SubscriptionUser
 from engine.policy import texts
 from engine.store.seats import Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from engine.control.subscriptions import Added, Request, Subscriptions
     from engine.control.topics import Topics
@@ -20,14 +22,13 @@ if TYPE_CHECKING:
     from engine.store.user_records import UserRecords
 
 MAX_USERS: Final = 10_000
-"""The contract publishes no number; a list that is filtered is read through."""
+"""The contract publishes no number; filtered lists look through all of a domain's."""
 _NAME_LENGTH: Final = 64
 _GROUPS: Final = 10
 # Chinese and English letters, digits, and underscores inside, one at a time.
 _GROUP: Final = re.compile(
     r"(?!_)(?!.*_$)(?!.*__)[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]{1,32}"
 )
-_CHUNK: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,7 @@ class User:
     @property
     def status(self) -> Status:
         """Unconfirmed while any endpoint is, else confirmed if any is, else cancelled."""
-        found = {endpoint.status for endpoint in self.endpoints.values()}
-        for status in (Status.UNCONFIRMED, Status.CONFIRMED):
-            if status in found:
-                return status
-        return Status.CANCELLED
+        return _overall({endpoint.status for endpoint in self.endpoints.values()})
 
 
 class SubscriptionUsers:
@@ -91,24 +88,25 @@ class SubscriptionUsers:
         *,
         offset: int = 0,
         limit: int = 100,
-        wanted: Callable[[User], bool] | None = None,
+        wanted: Callable[[SubscriptionUser], bool] | None = None,
+        status: Status | None = None,
     ) -> Listing[User]:
-        """A domain's users, newest first; those that are wanted are found by reading through."""
-        if wanted is None:
-            return await self._page(domain_id, offset, limit)
-        found: list[User] = []
-        matches = start = 0
-        while True:
-            page = await self._page(domain_id, start, _CHUNK)
-            for user in page.items:
-                if wanted(user):
-                    if offset <= matches < offset + limit:
-                        found.append(user)
-                    matches += 1
-            # What is gone has been taken out of the index, and the rest has moved up.
-            start += len(page.items)
-            if start >= page.total:
-                return Listing(tuple(found), matches)
+        """A window of a domain's users that are wanted, newest first, and their number."""
+        if wanted is None and status is None:
+            page = await self._records.page(domain_id, offset, limit)
+            return Listing(await self._read(page.items), page.total)
+        cards = await self._records.cards(domain_id)
+        statuses = await self._records.statuses(domain_id) if status is not None else {}
+        found = newest_first(
+            card
+            for card in cards
+            if card.user is not None
+            and (wanted is None or wanted(card.user))
+            and (status is None or _overall(statuses.get(card.id, ())) is status)
+        )
+        part = window(found, None, offset, limit)
+        topics = await self._records.read_many([card.id for card in part])
+        return Listing(await self._read(topics), len(found))
 
     async def update(
         self,
@@ -199,11 +197,17 @@ class SubscriptionUsers:
         (endpoints,) = await self._records.endpoints([topic])
         return User(topic, endpoints)
 
-    async def _page(self, domain_id: str, offset: int, limit: int) -> Listing[User]:
-        page = await self._records.page(domain_id, offset, limit)
-        read = await self._records.endpoints(page.items)
-        users = tuple(User(*pair) for pair in zip(page.items, read, strict=True))
-        return Listing(users, page.total)
+    async def _read(self, topics: Sequence[Topic]) -> tuple[User, ...]:
+        read = await self._records.endpoints(topics)
+        return tuple(User(*pair) for pair in zip(topics, read, strict=True))
+
+
+def _overall(found: Collection[Status]) -> Status:
+    """A user's status from its endpoints'."""
+    for status in (Status.UNCONFIRMED, Status.CONFIRMED):
+        if status in found:
+            return status
+    return Status.CANCELLED
 
 
 def _unknown() -> Refused:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.control.windows import NOWHERE, window
 from engine.errors import Refused
-from engine.models import Listing, Status
+from engine.models import Listing, Status, Subscription
 from engine.policy import protocols, texts
 from engine.store.roster import QuotaExceeded, Seated, TopicGone
 from engine.store.seats import Wish
+from engine.store.subscription_lists import Scope
 from engine.urns import parse_subscription
 
 if TYPE_CHECKING:
@@ -19,15 +22,16 @@ if TYPE_CHECKING:
     from engine.control.invitations import Invitations
     from engine.control.topics import Topics
     from engine.links import LinkMaker
-    from engine.models import Subscription, Topic
+    from engine.models import Topic
+    from engine.policy.subscription_query import SubscriptionQuery
     from engine.ports import Adapter, Clock
     from engine.settings import Settings
     from engine.store.roster import Roster
+    from engine.store.subscription_lists import Place
     from engine.store.topic_records import TopicRecords
 
 MAX_REMARK_BYTES: Final = 128
-_NOWHERE: Final = 2**40
-"""An offset past every end: after one that is unknown comes nothing, but the total is told."""
+_ORDER: Final = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Request:
     extension: Mapping[str, object] = field(default_factory=dict)
 
 
-Added = tuple["Subscription", bool]
+Added = tuple[Subscription, bool]
 """A subscription, and whether it is new."""
 
 
@@ -184,36 +188,90 @@ class Subscriptions:
     # Looking
 
     async def list(
-        self, project_id: str, *, offset: int = 0, limit: int = 100, after: str | None = None
+        self,
+        project_id: str,
+        *,
+        query: SubscriptionQuery | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        marker: str | None = None,
     ) -> Listing[Subscription]:
-        """All of a project, oldest first, or those that follow the one with the URN ``after``."""
-        if after is not None:
-            rank = await self._rank_in_project(project_id, after)
-            offset = _NOWHERE if rank is None else offset + rank + 1
-        total, places, members = await self._roster.page_of_project(project_id, offset, limit)
-        topic_ids = list(dict.fromkeys(topic_id for topic_id, _ in places))
-        topics = await self._records.read_many(topic_ids)
-        urns = {topic.id: topic.urn for topic in topics if topic is not None}
-        known = [(topic_id, urns[topic_id], one) for topic_id, one in places if topic_id in urns]
-        read = await self._roster.read_places(known)
-        found = {(one.topic_id, one.id): one for one in read if one is not None}
-        gone = [m for place, m in zip(places, members, strict=True) if place not in found]
-        if gone:
-            await self._roster.forget_members(project_id, gone)
-        items = tuple(found[place] for place in places if place in found)
-        return Listing(items, total - len(gone))
+        """A window of a project's that the query finds, oldest first, and the number of all.
+
+        It begins after the one with the URN ``marker``; if that is none of them, with nothing.
+        """
+        return await self._list(Scope(project_id), query, marker, offset, limit)
 
     async def list_by_topic(
-        self, topic_urn: str, *, offset: int = 0, limit: int = 100, after: str | None = None
+        self,
+        topic_urn: str,
+        *,
+        query: SubscriptionQuery | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        marker: str | None = None,
     ) -> Listing[Subscription]:
-        """All of a topic, oldest first, or those that follow the one with the URN ``after``."""
+        """As `list`, of a topic."""
         topic = await self._topics.get(topic_urn)
-        if after is not None:
-            owner, _, identifier = after.rpartition(":")
-            known = owner == topic.urn
-            rank = await self._roster.rank_in_topic(topic.id, identifier) if known else None
-            offset = _NOWHERE if rank is None else offset + rank + 1
-        return await self._roster.page_of_topic(topic, offset, limit)
+        scope = Scope(topic.project_id, topic.id)
+        return await self._list(scope, query, marker, offset, limit)
+
+    async def _list(
+        self,
+        scope: Scope,
+        query: SubscriptionQuery | None,
+        marker: str | None,
+        offset: int,
+        limit: int,
+    ) -> Listing[Subscription]:
+        lists = self._roster.lists
+        after = await self._place(marker) if marker is not None else None
+        if query is not None:
+            pages = await lists.cards(scope)
+            if pages is None:
+                return await self._read_through(scope, query, marker, after, offset, limit)
+            cards = sorted(query.of_pages(pages), key=_ORDER)
+            is_marker = None if marker is None else lambda one: (one.topic_id, one.id) == after
+            part = window(cards, is_marker, offset, limit)
+            found = await self._roster.read_seats(
+                [((card.topic_id, card.id), (card.protocol, card.page, card.seat)) for card in part]
+            )
+            # What was deleted in between is left out.
+            return Listing(tuple(found.values()), len(cards))
+        if marker is not None:
+            rank = await lists.rank(scope, after) if after is not None else None
+            offset = NOWHERE if rank is None else offset + rank + 1
+        total, places = await lists.window(scope, offset, limit)
+        found = await self._roster.read_places(places)
+        gone = [place for place in places if place not in found]
+        await lists.forget(scope, gone)
+        return Listing(tuple(found.values()), total - len(gone))
+
+    async def _read_through(
+        self,
+        scope: Scope,
+        query: SubscriptionQuery,
+        marker: str | None,
+        after: Place | None,
+        offset: int,
+        limit: int,
+    ) -> Listing[Subscription]:
+        """Search a list that is too long for its cards to be kept; memory does not grow with it."""
+        found: list[Subscription] = []
+        total = skipped = 0
+        passed = marker is None
+        async for places in self._roster.lists.each(scope):
+            for place, one in (await self._roster.read_places(places)).items():
+                if not query.finds(one):
+                    continue
+                total += 1
+                if not passed:
+                    passed = place == after
+                elif skipped < offset:
+                    skipped += 1
+                elif len(found) < limit:
+                    found.append(one)
+        return Listing(tuple(found), total)
 
     async def find(self, urn: str) -> tuple[Topic, Subscription]:
         """One with its topic; codes SMN.0014 malformed, SMN.0013 unknown."""
@@ -339,15 +397,14 @@ class Subscriptions:
         except QuotaExceeded as error:
             return error.seated
 
-    async def _rank_in_project(self, project_id: str, urn: str) -> int | None:
+    async def _place(self, urn: str) -> Place | None:
+        """Where the subscription with this URN would stand; None for what is no URN of one."""
         try:
             parsed = parse_subscription(urn)
         except Refused:
             return None
         topic_id = await self._records.find(parsed.topic)
-        if topic_id is None:
-            return None
-        return await self._roster.rank_in_project(project_id, topic_id, parsed.id)
+        return None if topic_id is None else (topic_id, parsed.id)
 
 
 def _takes(now: Status, wished: Status) -> bool:

@@ -193,17 +193,11 @@ class Tags:
             return await self._topics.cards(project_id)
         if kind != APPLICATION:
             return ()
-        return [
-            TopicCard(one.created_ms, one.id, one.parts.name, "", "")
-            for one in await self._applications.all(project_id)
-        ]
+        return await self._applications.cards(project_id)
 
     async def _application(self, project_id: str, resource: str, *, by_name: bool) -> Topic | None:
-        known = (
-            await self._applications.named(project_id, resource)
-            if by_name
-            else [one for one in await self._applications.all(project_id) if one.id == resource]
-        )
+        find = self._applications.named if by_name else self._applications.with_id
+        known = await find(project_id, resource)
         return await self._applications.home(known[0]) if len(known) == 1 else None
 
 

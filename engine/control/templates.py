@@ -6,6 +6,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from engine.control.windows import window
 from engine.errors import Refused
 from engine.models import Listing
 from engine.policy import templates as policy
@@ -57,11 +58,26 @@ class Templates:
         return identifier
 
     async def list(
-        self, project_id: str, *, offset: int = 0, limit: int = 100
+        self,
+        project_id: str,
+        *,
+        name: str | None = None,
+        protocol: str | None = None,
+        marker: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> Listing[Template]:
-        """Oldest first (SMN API, "Order")."""
-        found = await self._records.all(project_id)
-        return Listing(tuple(found[offset : offset + limit]), len(found))
+        """A window of a project's, oldest first (SMN API, "Order"), and the number of all of them.
+
+        It begins after the one with the id ``marker``.
+        """
+        found = [
+            one
+            for one in await self._records.all(project_id)
+            if name in {None, one.name} and protocol in {None, one.protocol}
+        ]
+        is_marker = None if marker is None else lambda template: template.id == marker
+        return Listing(tuple(window(found, is_marker, offset, limit)), len(found))
 
     async def get(self, project_id: str, identifier: str) -> tuple[Template, str]:
         """A template and its content; codes SMN.0031 malformed id, SMN.0027 unknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.control.windows import NOWHERE, window
 from engine.errors import Refused, TocsinError
 from engine.models import Listing
 from engine.policy import texts
@@ -82,13 +83,6 @@ class Topics:
         own = topic is not None and topic.urn == str(self.urn(project_id, topic.name))
         return topic if own else None
 
-    async def place(self, project_id: str, urn: str) -> int | None:
-        """Where a topic stands in the project's list; None if it is not in it."""
-        topic = await self.by_name(project_id, urn.rpartition(":")[2])
-        if topic is None or topic.urn != urn:
-            return None
-        return await self._records.place(project_id, topic.id)
-
     async def update(self, urn: str, *, display_name: str) -> Topic:
         """Change the display name; codes as `create` and `get`."""
         _check_display_name(display_name)
@@ -103,8 +97,18 @@ class Topics:
         if not await self._records.delete(parse_topic(urn), topic.id):
             raise Refused("SMN.0006")
 
-    async def list(self, project_id: str, *, offset: int = 0, limit: int = 100) -> Listing[Topic]:
-        """Newest first (SMN API, "Order")."""
+    async def list(
+        self, project_id: str, *, marker: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Listing[Topic]:
+        """A window of a project's, newest first (SMN API, "Order"), and the number of all.
+
+        With a marker it begins after the topic of this URN; if there is none, with nothing.
+        """
+        if marker is not None:
+            topic = await self.by_name(project_id, marker.rpartition(":")[2])
+            known = topic is not None and topic.urn == marker
+            place = await self._records.place(project_id, topic.id) if topic and known else None
+            offset = NOWHERE if place is None else offset + place + 1
         return await self._records.page(project_id, offset, limit)
 
     async def search(
@@ -122,12 +126,12 @@ class Topics:
         there is nothing in it.
         """
         found = newest_first([c for c in await self._records.cards(project_id) if wanted(c)])
-        start = offset
-        if marker is not None:
-            urns = (str(self.urn(project_id, card.name)) for card in found)
-            before = next((place for place, urn in enumerate(urns) if urn == marker), len(found))
-            start += before + 1
-        ids = [card.id for card in found[start : start + limit]]
+
+        def is_marker(card: TopicCard) -> bool:
+            return str(self.urn(project_id, card.name)) == marker
+
+        part = window(found, None if marker is None else is_marker, offset, limit)
+        ids = [card.id for card in part]
         topics = await self._records.read_many(ids)
         # What was deleted in between is left out.
         return Listing(tuple(one for one in topics if one is not None), len(found))

@@ -305,8 +305,12 @@ def _covers(statement: Statement, action: str) -> bool:
     )
 
 
-@lru_cache(maxsize=4096)
 def _matches(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
     """``*`` stands for any characters, ``?`` for one; case does not matter."""
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch("".join(parts), text, re.IGNORECASE | re.DOTALL) is not None
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

@@ -54,7 +54,7 @@ class TagQuery:
             if untagged:
                 return not tags
             return (
-                _count(every, tags) == len(every)
+                not (every and _count(every, tags) != len(every))
                 and not (some and not _count(some, tags))
                 and not (not_every and _count(not_every, tags) == len(not_every))
                 and not (none and _count(none, tags))

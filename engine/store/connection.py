@@ -30,9 +30,11 @@ from engine.store.wire import (
     parse_info,
 )
 
-__all__ = ["Arg", "Reader", "Script", "Store", "StoreClock", "script"]
+__all__ = ["Arg", "Call", "Reader", "Script", "Store", "StoreClock", "script"]
 
 Key = str | bytes
+Call = tuple[Script, Sequence[Key], Sequence[Arg]]
+"""A script with its keys and arguments."""
 
 
 class StoreClock:
@@ -134,26 +136,33 @@ class Store:
         )
         return or_raise(replies[0])
 
-    async def run_many(
-        self,
-        calls: Sequence[tuple[Script, Sequence[Key], Sequence[Arg]]],
-        *,
-        wait_replicas: bool = False,
-    ) -> list[Any]:
-        """Run scripts in one pipeline on the master that owns the first call's first key.
+    async def run_many(self, calls: Sequence[Call]) -> list[Any]:
+        """Run scripts, each on the master that owns its first key: one pipeline a master.
 
-        A call that fails leaves a `StoreError` in its place. The calls run in order unless
-        the server has to learn a script or a slot has moved; they must not depend on it.
+        They must not depend on an order, and are sent again as with `run`. The first error is
+        raised, after all have run.
         """
-        if not calls:
-            return []
-        return await self._perform(
-            calls[0][1][0],
-            [_evalsha(*call) for call in calls],
-            [call[0] for call in calls],
-            repeatable=True,
-            wait_replicas=wait_replicas,
-        )
+        if self._servers.stale:
+            # Who owns what is found out call by call.
+            return await asyncio.gather(*(self.run(*call) for call in calls))
+        by_master: dict[Node, list[int]] = {}
+        for position, (_, keys, _) in enumerate(calls):
+            by_master.setdefault(self._servers.owner(keys[0]), []).append(position)
+        replies: list[Any] = [None] * len(calls)
+
+        async def run(positions: Sequence[int]) -> None:
+            mine = [calls[position] for position in positions]
+            found = await self._perform(
+                mine[0][1][0],
+                [_evalsha(*call) for call in mine],
+                [call[0] for call in mine],
+                repeatable=True,
+            )
+            for position, reply in zip(positions, found, strict=True):
+                replies[position] = reply
+
+        await asyncio.gather(*(run(positions) for positions in by_master.values()))
+        return [or_raise(reply) for reply in replies]
 
     async def call(self, *command: Arg, key: Key | None = None, repeatable: bool = False) -> Any:
         """Send one command to the master that owns ``key`` (default: its first argument).

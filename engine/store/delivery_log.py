@@ -8,9 +8,11 @@ final line.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from engine.models import Attempt, End, LogLine, Topic
@@ -76,6 +78,17 @@ class Stretch(NamedTuple):
         return spot < self.beyond if self.newest_first else spot > self.beyond
 
 
+@dataclass(slots=True)
+class Reading:
+    """How much a query may still read, in lines and in entries of others that it passes over.
+
+    ``cut`` says that it ended before the log did.
+    """
+
+    left: int
+    cut: bool = False
+
+
 class DeliveryLog:
     """Reads the log of a topic."""
 
@@ -114,13 +127,18 @@ class DeliveryLog:
             await reader.close()
 
     async def lines(
-        self, topics: Sequence[Topic], stretch: Stretch
+        self, topics: Sequence[Topic], stretch: Stretch, reading: Reading
     ) -> AsyncIterator[tuple[Spot, LogLine]]:
-        """Ended deliveries of topics in the order of their recording, without their attempts."""
+        """Ended deliveries of topics in the order of their recording, without their attempts.
+
+        As many as may be read: what follows is left out, and nothing before it.
+        """
         by_shard: dict[int, dict[str, Topic]] = {}
         for topic in topics:
             by_shard.setdefault(self._keys.shard_of_topic(topic.id), {})[topic.id] = topic
-        sources = [self._of_shard(shard, known, stretch) for shard, known in by_shard.items()]
+        sources = [
+            self._of_shard(shard, known, stretch, reading) for shard, known in by_shard.items()
+        ]
         sign = -1 if stretch.newest_first else 1
         heads: list[tuple[tuple[int, ...], int, Spot, LogLine]] = []
 
@@ -132,23 +150,29 @@ class DeliveryLog:
 
         for number in range(len(sources)):
             await take(number)
-        while heads:
+        while heads and not reading.cut:
             _, number, spot, line = heapq.heappop(heads)
             yield spot, line
             await take(number)
 
     async def _of_shard(
-        self, shard: int, topics: Mapping[str, Topic], stretch: Stretch
+        self, shard: int, topics: Mapping[str, Topic], stretch: Stretch, reading: Reading
     ) -> AsyncIterator[tuple[Spot, LogLine]]:
         lines = _Lines(topics, attempts=False)
         newest_first = stretch.newest_first
         part = self._entries(shard, *stretch.bounds(), newest_first=newest_first)
         async for entry_id, fields in part:
+            if reading.left <= 0:
+                reading.cut = True
+                return
             at_ms, _, number = entry_id.decode().partition("-")
             found = [
                 (Spot(int(at_ms), shard, int(number), place), line)
                 for place, line in lines.of(fields)
             ]
+            reading.left -= 1 + len(found)
+            # An entry may hold hundreds of lines: the other requests go in between.
+            await asyncio.sleep(0)
             for spot, line in reversed(found) if newest_first else found:
                 if stretch.has(spot):
                     yield spot, line

@@ -11,6 +11,7 @@ from engine.urns import parse_endpoint
 if TYPE_CHECKING:
     from engine.ports import Clock
     from engine.store.applications import Application, ApplicationRecords
+    from engine.store.devices import DeviceRecords
     from engine.urns import ApplicationUrn
 
 # An application has many devices, and its secrets take two decryptions: they are kept for a
@@ -22,8 +23,11 @@ _MOST: Final = 256
 class DeviceFinder:
     """The ``Devices`` port."""
 
-    def __init__(self, records: ApplicationRecords, clock: Clock, region: str) -> None:
-        self._records = records
+    def __init__(
+        self, applications: ApplicationRecords, devices: DeviceRecords, clock: Clock, region: str
+    ) -> None:
+        self._applications = applications
+        self._devices = devices
         self._clock = clock
         self._region = region
         self._kept: dict[ApplicationUrn, tuple[Application, int]] = {}
@@ -37,7 +41,7 @@ class DeviceFinder:
         application = await self._application(parts.application)
         if application is None:
             return None
-        device = await self._records.device(application, parts.id)
+        device = await self._devices.read(application, parts.id)
         if device is None:
             return None
         return MobileDevice(
@@ -53,7 +57,7 @@ class DeviceFinder:
         found, until_ms = self._kept.get(urn, (None, 0))
         if now_ms < until_ms:
             return found
-        found = await self._records.read(urn) if urn.region == self._region else None
+        found = await self._applications.read(urn) if urn.region == self._region else None
         if found is None:
             self._kept.pop(urn, None)
             return None

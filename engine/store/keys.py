@@ -9,9 +9,10 @@ a token or a lane entry does too.
     {n}:topic:T             hash    a topic's record, or a home's; ``gone`` is its tombstone
     {n}:cards:R             hash    what lists search of a project's topics: id → JSON; ``v``
     {n}:tags:K:R            hash    tags of its resources of a kind: id → JSON, if any; ``v``
+    {n}:versions:R          hash    pages of its topics: T:P:N → JSON (token, seated); ``v``
     {n}:subs:T              hash    subscription id → protocol:page:seat
     {n}:ends:T              hash    keyed hash of protocol and endpoint → subscription id
-    {n}:order:T             zset    subscription ids in order of creation
+    {n}:order:T             zset    subscription ids by time of creation
     {n}:free:T:P            zset    free seats ``page:seat`` by page
     {n}:page:T:P:N          hash    seat → subscription; ``v`` is the version token
     {n}:msg:M               hash    a message: ``b`` content, ``s`` sequence, ``l`` pages left
@@ -46,7 +47,7 @@ a token or a lane entry does too.
     {p:PROJECT}:template:N  hash    protocol → content of the templates of a name
     {p:PROJECT}:apps        zset    a project's applications, ``platform:name``, by creation
     {p:PROJECT}:app:P:N     hash    an application
-    {p:PROJECT}:devices:A   zset    an application's endpoints by creation
+    {p:PROJECT}:devices:A   zset    an application's endpoints by list, each by creation
     {p:PROJECT}:device:A    hash    endpoint id → endpoint
     {p:PROJECT}:tokens:A    hash    keyed hash of a device token → endpoint id
 """
@@ -169,7 +170,7 @@ class Keys:
         return f"{self.prefix}{{p:{project_id}}}:app:{platform}:{name}"
 
     def project_devices(self, project_id: str, application_id: str) -> str:
-        """An application's endpoints by creation."""
+        """An application's endpoints by list."""
         return f"{self.prefix}{{p:{project_id}}}:devices:{application_id}"
 
     def project_device(self, project_id: str, application_id: str) -> str:
@@ -252,6 +253,10 @@ class Keys:
         """Tags of a project's resources of one kind."""
         return f"{self._tags[shard]}tags:{kind}:{project_id}"
 
+    def versions(self, shard: int, project_id: str) -> str:
+        """Version tokens of the pages of a project's topics."""
+        return f"{self._tags[shard]}versions:{project_id}"
+
     # Per topic
 
     def topic(self, topic_id: str) -> str:
@@ -267,7 +272,7 @@ class Keys:
         return f"{self._tag(topic_id)}ends:{topic_id}"
 
     def order(self, topic_id: str) -> str:
-        """A topic's subscriptions in order of creation."""
+        """A topic's subscriptions by creation."""
         return f"{self._tag(topic_id)}order:{topic_id}"
 
     def free(self, topic_id: str, protocol: str) -> str:

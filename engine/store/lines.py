@@ -7,7 +7,6 @@ anything old for true and parses only the shards that have changed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -48,19 +47,29 @@ class Lines(Generic[Line]):
 
     async def of(self, project_id: str) -> list[Mapping[str, Line]]:
         """The lines of a project by resource id, one mapping a shard: not to be changed."""
-        return await asyncio.gather(*(self._part(shard, project_id) for shard in self._shards))
+        return await self._parts([(shard, project_id) for shard in self._shards])
 
-    async def _part(self, shard: int, project_id: str) -> Mapping[str, Line]:
-        place = shard, project_id
-        version, lines = self._known.get(place, ("0", {}))
-        flat = await self._store.run(_READ, (self._key(*place),), (version,))
-        if flat is not None:
-            version, lines = self._parsed(flat)
-        self._known[place] = version, lines
-        self._known.move_to_end(place)
-        if len(self._known) > _PROJECTS * len(self._shards):
-            self._known.popitem(last=False)
+    async def part(self, shard: int, project_id: str) -> Mapping[str, Line]:
+        """Those of one shard."""
+        (lines,) = await self._parts([(shard, project_id)])
         return lines
+
+    async def _parts(self, places: Sequence[tuple[int, str]]) -> list[Mapping[str, Line]]:
+        known = [self._known.get(place, ("0", {})) for place in places]
+        replies = await self._store.run_many(
+            [
+                (_READ, (self._key(*place),), (version,))
+                for place, (version, _) in zip(places, known, strict=True)
+            ]
+        )
+        found: list[Mapping[str, Line]] = []
+        for place, part, flat in zip(places, known, replies, strict=True):
+            self._known[place] = part if flat is None else self._parsed(flat)
+            self._known.move_to_end(place)
+            found.append(self._known[place][1])
+        while len(self._known) > _PROJECTS * len(self._shards):
+            self._known.popitem(last=False)
+        return found
 
     def _parsed(self, flat: Sequence[bytes]) -> _Part[Line]:
         """All at once: as documents of their own, thousands take several times as long."""

@@ -1,29 +1,32 @@
 """A topic's subscriptions: pages of seats, and the ways to find one.
 
-What a seat holds is `engine.store.seats`.
+What a seat holds is `engine.store.seats`; lists are `engine.store.subscription_lists`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
-from engine.models import PAGE_SEATS, Listing
+from engine.models import PAGE_SEATS
 from engine.store.recipients import Recipients
 from engine.store.scripts import script
 from engine.store.seats import Seats, Wish, dump
+from engine.store.shards import read_fields
+from engine.store.subscription_lists import SubscriptionLists
+from engine.urns import parse_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.models import FilterPolicy, Status, Subscription, Topic
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.pending import Pending
+    from engine.store.subscription_lists import Place
     from engine.vault import Vault
 
 _SUBSCRIBE = script(__file__, "subscribe")
@@ -31,6 +34,10 @@ _STATUS = script(__file__, "subscription_status")
 _UNSUBSCRIBE = script(__file__, "unsubscribe")
 _REWRITE = script(__file__, "subscription_rewrite")
 _MOVED = 2
+
+
+Seat = tuple[str, int, int]
+"""A protocol, a page's number and a seat in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Roster:
         self._seats = Seats(vault, secret_endpoints)
         self.decode = self._seats.decode
         self.recipients = Recipients(vault)
+        self.lists = SubscriptionLists(store, keys, self._seats)
 
     # Writing
 
@@ -92,10 +100,12 @@ class Roster:
         page = 0
         while len(seated) < len(wishes):
             rest = wishes[len(seated) : len(seated) + PAGE_SEATS]
-            fresh = [(secrets.token_hex(16), wish) for wish in rest]
+            # Those of one step stand by their ids in lists: let that be the order asked for.
+            ids = sorted(secrets.token_hex(16) for _ in rest)
+            fresh = zip(ids, rest, strict=True)
             verdict, page, *results = await self._store.run(
                 _SUBSCRIBE,
-                self._seat_keys(topic.id, protocol, page),
+                self._seat_keys(topic.id, topic.urn, protocol, page),
                 (
                     protocol,
                     page,
@@ -124,6 +134,7 @@ class Roster:
                 keys.topic(s.topic_id),
                 keys.subscriptions(s.topic_id),
                 keys.page(s.topic_id, s.protocol, s.page),
+                self._versions(s.topic_id, s.topic_urn),
             ),
             (
                 s.id,
@@ -131,6 +142,7 @@ class Roster:
                 s.seat,
                 int(status),
                 secrets.token_hex(8),
+                f"{s.topic_id}:{s.protocol}:{s.page}",
             ),
         )
         return bool(reply[0] == 1)
@@ -181,7 +193,12 @@ class Roster:
                 return False
             verdict = await self._store.run(
                 _REWRITE,
-                (keys.topic(s.topic_id), keys.subscriptions(s.topic_id), page),
+                (
+                    keys.topic(s.topic_id),
+                    keys.subscriptions(s.topic_id),
+                    page,
+                    self._versions(s.topic_id, s.topic_urn),
+                ),
                 (
                     s.id,
                     f"{s.protocol}:{s.page}:{s.seat}",
@@ -189,6 +206,7 @@ class Roster:
                     old,
                     dump(body),
                     secrets.token_hex(8),
+                    f"{s.topic_id}:{s.protocol}:{s.page}",
                 ),
             )
         return True if verdict else None
@@ -196,10 +214,9 @@ class Roster:
     async def remove(self, subscription: Subscription) -> bool:
         """Remove and free the seat; False if it is gone already."""
         s = subscription
-        *seat_keys, pending = self._seat_keys(s.topic_id, s.protocol, s.page)
         done = await self._store.run(
             _UNSUBSCRIBE,
-            (*seat_keys, pending),
+            self._seat_keys(s.topic_id, s.topic_urn, s.protocol, s.page),
             (
                 s.id,
                 s.protocol,
@@ -224,114 +241,60 @@ class Roster:
     async def read_many(
         self, topic_id: str, topic_urn: str, ids: Sequence[str]
     ) -> list[Subscription | None]:
-        """Subscriptions of one topic in the same order; one read a page that they sit in."""
-        return await self.read_places([(topic_id, topic_urn, identifier) for identifier in ids])
-
-    async def read_places(
-        self, places: Sequence[tuple[str, str, str]]
-    ) -> list[Subscription | None]:
-        """Subscriptions by topic id, topic URN and id, in the same order.
-
-        Two pipelines a shard: where they sit, and what is there.
-        """
-        by_shard: dict[int, list[int]] = {}
-        for position, (topic_id, _, _) in enumerate(places):
-            by_shard.setdefault(self._keys.shard_of_topic(topic_id), []).append(position)
-        found: list[Subscription | None] = [None] * len(places)
-        reads = (self._read(places, positions, found) for positions in by_shard.values())
-        await asyncio.gather(*reads)
-        return found
-
-    async def _read(
-        self,
-        places: Sequence[tuple[str, str, str]],
-        positions: Sequence[int],
-        found: list[Subscription | None],
-    ) -> None:
-        """Read those of one shard into their positions."""
+        """Subscriptions of one topic in the same order."""
         keys = self._keys
-        by_topic: dict[str, list[int]] = {}
-        for position in positions:
-            by_topic.setdefault(places[position][0], []).append(position)
-        spots = await self._store.call_many(
-            [
-                ("HMGET", keys.subscriptions(topic_id), *(places[p][2] for p in owned))
-                for topic_id, owned in by_topic.items()
-            ],
-            key=keys.topic(places[positions[0]][0]),
-            repeatable=True,
+        where = keys.subscriptions(topic_id)
+        spots = await read_fields(self._store, keys, [(topic_id, where, one) for one in ids])
+        seats = {one: _seat(spot) for one, (spot, _) in zip(ids, spots, strict=True) if spot}
+        values = await read_fields(
+            self._store,
+            keys,
+            [(topic_id, keys.page(topic_id, *seat[:2]), seat[2]) for seat in seats.values()],
         )
-        by_page: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
-        for (topic_id, owned), values in zip(by_topic.items(), spots, strict=True):
-            for position, spot in zip(owned, values, strict=True):
-                if spot is not None:
-                    protocol, page, seat = spot.decode().rsplit(":", 2)
-                    seats = by_page.setdefault((topic_id, protocol, int(page)), [])
-                    seats.append((position, int(seat)))
-        if not by_page:
-            return
-        replies = await self._store.call_many(
-            [
-                ("HMGET", keys.page(*page), *(seat for _, seat in seats))
-                for page, seats in by_page.items()
-            ],
-            key=keys.topic(places[positions[0]][0]),
-            repeatable=True,
-        )
-        for (where, seats), values in zip(by_page.items(), replies, strict=True):
-            for (position, seat), value in zip(seats, values, strict=True):
-                topic_id, urn, identifier = places[position]
-                if value is not None:
-                    read = self.decode(topic_id, urn, where[1], where[2], seat, value)
-                    if read.id == identifier:
-                        found[position] = read
+        found: dict[str, Subscription] = {}
+        for (identifier, seat), (value, _) in zip(seats.items(), values, strict=True):
+            if value is not None:
+                read = self.decode(topic_id, topic_urn, *seat, value)
+                if read.id == identifier:
+                    found[identifier] = read
+        return [found.get(identifier) for identifier in ids]
 
-    async def page_of_topic(self, topic: Topic, offset: int, limit: int) -> Listing[Subscription]:
-        """A topic's subscriptions, oldest first."""
-        order = self._keys.order(topic.id)
-        total, members = await self._store.call_many(
-            [("ZCARD", order), ("ZRANGE", order, offset, offset + limit - 1)],
-            key=order,
-            repeatable=True,
-        )
-        found = await self.read_many(topic.id, topic.urn, [m.decode() for m in members])
-        return Listing(tuple(s for s in found if s is not None), total)
+    async def read_places(self, places: Sequence[Place]) -> dict[Place, Subscription]:
+        """Those of these subscriptions that there are, in the same order.
 
-    async def page_of_project(
-        self, project_id: str, offset: int, limit: int
-    ) -> tuple[int, list[tuple[str, str]], list[bytes]]:
-        """Number of a project's subscriptions, and (topic id, id) of one page, oldest first.
-
-        The raw members come along, so that the caller can have dead ones taken out
-        (`forget_members`).
+        Two questions a shard: where they sit, and what is there.
         """
-        index = self._keys.project_subscriptions(project_id)
-        total, members = await self._store.call_many(
-            [("ZCARD", index), ("ZRANGE", index, offset, offset + limit - 1)],
-            key=index,
-            repeatable=True,
+        keys = self._keys
+        found = await read_fields(
+            self._store, keys, [(topic, keys.subscriptions(topic), one) for topic, one in places]
         )
-        return total, [(m[:32].decode(), m[32:].decode()) for m in members], members
+        return await self.read_seats(
+            [
+                (place, _seat(spot))
+                for place, (spot, _) in zip(places, found, strict=True)
+                if spot is not None
+            ]
+        )
 
-    async def rank_in_topic(self, topic_id: str, identifier: str) -> int | None:
-        """How many of the topic's subscriptions are older than this one; None if it is gone."""
-        order = self._keys.order(topic_id)
-        found: int | None = await self._store.call("ZRANK", order, identifier, repeatable=True)
+    async def read_seats(self, seats: Sequence[tuple[Place, Seat]]) -> dict[Place, Subscription]:
+        """As `read_places`, of those whose seats are known: one question a shard."""
+        page = self._keys.page
+        values = await read_fields(
+            self._store,
+            self._keys,
+            [(topic, page(topic, *seat[:2]), seat[2]) for (topic, _), seat in seats],
+        )
+        found: dict[Place, Subscription] = {}
+        for (place, seat), (value, urn) in zip(seats, values, strict=True):
+            if value is not None and urn is not None:
+                read = self.decode(place[0], urn.decode(), *seat, value)
+                if read.id == place[1]:
+                    found[place] = read
         return found
 
-    async def rank_in_project(self, project_id: str, topic_id: str, identifier: str) -> int | None:
-        """How many of the project's subscriptions stand before this one; None if it is gone."""
-        index = self._keys.project_subscriptions(project_id)
-        member = topic_id + identifier
-        found: int | None = await self._store.call("ZRANK", index, member, repeatable=True)
-        return found
-
-    async def forget_members(self, project_id: str, members: Iterable[bytes]) -> None:
-        """Take entries without a record out of the project's index."""
-        index = self._keys.project_subscriptions(project_id)
-        await self._store.call("ZREM", index, *members, repeatable=True)
-
-    def _seat_keys(self, topic_id: str, protocol: str, page: int) -> tuple[str, ...]:
+    def _seat_keys(
+        self, topic_id: str, topic_urn: str, protocol: str, page: int
+    ) -> tuple[str, ...]:
         keys = self._keys
         return (
             keys.topic(topic_id),
@@ -341,7 +304,12 @@ class Roster:
             keys.free(topic_id, protocol),
             keys.page(topic_id, protocol, page),
             keys.pending(keys.shard_of_topic(topic_id)),
+            self._versions(topic_id, topic_urn),
         )
+
+    def _versions(self, topic_id: str, topic_urn: str) -> str:
+        project = parse_topic(topic_urn).project_id
+        return self._keys.versions(self._keys.shard_of_topic(topic_id), project)
 
     async def _index(self, topic_id: str, ids: Sequence[str]) -> None:
         """Carry the notes of these subscriptions to the project's index."""
@@ -357,3 +325,8 @@ class Roster:
         ]
         if known:
             await self._pending.apply_many(shard, known)
+
+
+def _seat(spot: bytes) -> Seat:
+    protocol, page, seat = spot.decode().rsplit(":", 2)
+    return protocol, int(page), int(seat)

@@ -1,12 +1,12 @@
 -- Seat subscriptions of one protocol in one page; those that exist already stay as they are.
 --
--- KEYS  1 topic  2 subscriptions  3 endpoints  4 order  5 free  6 page  7 pending
+-- KEYS  1 topic  2 subscriptions  3 endpoints  4 order  5 free  6 page  7 pending  8 versions
 -- ARGV  1 protocol  2 page number  3 version token  4 topic id  5 quota of the topic
 --       6 status  then for each: subscription id, endpoint digest, record (JSON)
 -- Returns {status, page to use next, results…}; status is ok, page (call again with that page,
 --       nothing done), gone or quota (nothing more done); a result is {id, 1 = new, page, seat}.
 --       Fewer results than asked for: the page is full, call again with the rest.
-local topic, subs, ends, order, free, page, pending = unpack(KEYS)
+local topic, subs, ends, order, free, page, pending, versions = unpack(KEYS)
 local protocol, number = ARGV[1], tonumber(ARGV[2])
 
 local record = redis.call('HMGET', topic, 'gone', 'name', 'pages:' .. protocol, 'fresh:' .. protocol,
@@ -57,7 +57,7 @@ for i = 7, #ARGV, 3 do
     redis.call('HSET', page, seat, ARGV[6] .. ' ' .. from .. ' ' .. now .. ' ' .. ARGV[i + 2])
     redis.call('HSET', subs, id, protocol .. ':' .. number .. ':' .. seat)
     redis.call('HSET', ends, digest, id)
-    redis.call('ZADD', order, redis.call('HINCRBY', topic, 'ordinal', 1), id)
+    redis.call('ZADD', order, now, id)
     redis.call('HSET', pending, 's:' .. id, '+:' .. record[7] .. ':' .. now .. ':' .. ARGV[4])
     count, added = count + 1, added + 1
     results[#results + 1] = {id, 1, number, seat}
@@ -65,6 +65,9 @@ for i = 7, #ARGV, 3 do
 end
 if added > 0 then
   redis.call('HSET', page, 'v', ARGV[3])
+  redis.call('HSET', versions, ARGV[4] .. ':' .. protocol .. ':' .. number,
+    cjson.encode({ARGV[3], redis.call('HLEN', page) - 1}))
+  redis.call('HINCRBY', versions, 'v', 1)
   redis.call('HSET', topic, 'pages:' .. protocol, pages, 'fresh:' .. protocol, fresh, 'subscriptions', count)
   if redis.call('HINCRBY', topic, 'seated:' .. protocol, added) == added then
     redis.call('HSET', topic, 'active', (record[8] and record[8] .. ' ' or '') .. protocol)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from engine.store.lines import Lines
 from engine.store.scripts import script
-from engine.store.shards import ask_topics
+from engine.store.shards import read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from engine.models import Topic
     from engine.store.connection import Store
@@ -52,15 +52,13 @@ class TagRecords:
 
     async def read(self, topics: Sequence[Topic]) -> list[dict[str, str]]:
         """The tags of each of a project's resources, in the same order and by key."""
-        (project_id,) = {topic.project_id for topic in topics} or {""}
-
-        def read(shard: int, ids: Sequence[str]) -> Awaitable[Any]:
-            return self._store.call(
-                "HMGET", self._keys.tags(shard, self._kind, project_id), *ids, repeatable=True
-            )
-
-        found = await ask_topics(self._keys, [topic.id for topic in topics], read)
-        return [json.loads(text) if text else {} for text in found]
+        of = self._keys.shard_of_topic
+        spots = [
+            (topic.id, self._keys.tags(of(topic.id), self._kind, topic.project_id), topic.id)
+            for topic in topics
+        ]
+        found = await read_fields(self._store, self._keys, spots)
+        return [json.loads(text) if text else {} for text, _ in found]
 
     async def of_project(self, project_id: str) -> dict[str, dict[str, str]]:
         """The tags of all of a project's resources that have some, by id."""

@@ -35,11 +35,6 @@ class Template:
     created_ms: int
     updated_ms: int
 
-    @property
-    def urn(self) -> str:
-        """What a list's marker names: templates have ids only."""
-        return self.id
-
 
 class TemplateRecords:
     """Reads and writes templates; knows nothing of the contract's rules."""

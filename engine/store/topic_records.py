@@ -11,7 +11,6 @@ scripts that change a record keep in step: reading thousands of records takes fa
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +141,7 @@ class TopicRecords:
                 keys.purge(shard),
                 keys.cards(shard, urn.project_id),
                 keys.tags(shard, TOPICS, urn.project_id),
+                keys.versions(shard, urn.project_id),
             ),
             (f"{urn.project_id}:{urn.name}", topic_id, urn.project_id),
         )
@@ -205,8 +205,9 @@ class TopicRecords:
 
 
 def _card(topic_id: str, fields: Sequence[Any]) -> TopicCard:
-    created_ms, *texts = fields
-    return TopicCard(created_ms, topic_id, *texts)
+    created_ms, name, display, enterprise, *user = fields
+    described = _user(*user) if user and user[0] else None
+    return TopicCard(created_ms, topic_id, name, display, enterprise, described)
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
@@ -223,22 +224,14 @@ def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
         created_ms=int(created or 0),
         updated_ms=int(updated or 0),
         kms=KmsBinding(*kms.decode().split(":")) if kms else None,
-        user=_user(user),
+        user=_user(*(one.decode() for one in user if one is not None)) if user[0] else None,
     )
 
 
-def _user(values: Sequence[bytes | None]) -> SubscriptionUser | None:
-    name, groups, protocols = values
-    if name is None:
-        return None
-    return SubscriptionUser(
-        name.decode(),
-        tuple(json.loads(groups or b"[]")),
-        tuple((protocols or b"").decode().split()),
-    )
+def _user(name: str, groups: str, protocols: str) -> SubscriptionUser:
+    return SubscriptionUser(name, tuple(groups.split()), tuple(protocols.split()))
 
 
 def _fields(user: SubscriptionUser) -> tuple[str, ...]:
-    groups = json.dumps(user.groups, ensure_ascii=False)
-    values = (user.name, groups, " ".join(user.protocols))
+    values = (user.name, " ".join(user.groups), " ".join(user.protocols))
     return tuple(part for pair in zip(_USER, values, strict=True) for part in pair)

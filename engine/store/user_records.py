@@ -10,12 +10,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from engine.store.shards import read_fields
+from engine.store.subscription_lists import Scope
 from engine.urns import TopicUrn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Listing, Subscription, SubscriptionUser, Topic
+    from engine.models import Listing, Status, Subscription, SubscriptionUser, Topic, TopicCard
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.roster import Roster
@@ -58,6 +60,22 @@ class UserRecords:
         """The topics of a domain's users, newest first."""
         return await self._topics.page(domain_id, offset, limit)
 
+    async def cards(self, domain_id: str) -> list[TopicCard]:
+        """What can be searched of all of a domain's users, in no order."""
+        return await self._topics.cards(domain_id)
+
+    async def statuses(self, domain_id: str) -> dict[str, set[Status]]:
+        """The statuses that the endpoints of a domain's users have, by the users' ids."""
+        found: dict[str, set[Status]] = {}
+        for cards in await self._roster.lists.all_cards(Scope(domain_id)):
+            for card in cards:
+                found.setdefault(card.topic_id, set()).add(card.status)
+        return found
+
+    async def read_many(self, user_ids: Sequence[str]) -> list[Topic]:
+        """The topics of these users, without those that are gone."""
+        return [topic for topic in await self._topics.read_many(user_ids) if topic is not None]
+
     async def describe(self, topic: Topic, user: SubscriptionUser) -> bool:
         """Change name and groups; False if the user is gone."""
         return await self._topics.describe(topic, user)
@@ -68,24 +86,24 @@ class UserRecords:
         return await self._topics.delete(urn, topic.id)
 
     async def endpoints(self, topics: Sequence[Topic]) -> list[Endpoints]:
-        """The endpoints of each of these users; one pipeline a shard."""
-        keys = self._keys
-        by_shard: dict[int, list[tuple[int, str]]] = {}
-        for position, topic in enumerate(topics):
-            places = by_shard.setdefault(keys.shard_of_topic(topic.id), [])
-            if topic.user is not None:
-                places += ((position, protocol) for protocol in topic.user.protocols)
+        """The endpoints of each of these users; one question a shard."""
+        key = self._keys.page
+        places = [
+            (position, protocol)
+            for position, topic in enumerate(topics)
+            if topic.user is not None
+            for protocol in topic.user.protocols
+        ]
+        values = await read_fields(
+            self._store,
+            self._keys,
+            [(topics[one].id, key(topics[one].id, protocol, 0), 0) for one, protocol in places],
+        )
         found: list[Endpoints] = [{} for _ in topics]
-        for shard, places in by_shard.items():
-            values = await self._store.call_many(
-                [("HGET", keys.page(topics[p].id, protocol, 0), 0) for p, protocol in places],
-                key=keys.shard(shard),
-                repeatable=True,
-            )
-            for (position, protocol), value in zip(places, values, strict=True):
-                if value is not None:
-                    topic = topics[position]
-                    found[position][protocol] = self._roster.decode(
-                        topic.id, topic.urn, protocol, 0, 0, value
-                    )
+        for (position, protocol), (value, _) in zip(places, values, strict=True):
+            if value is not None:
+                topic = topics[position]
+                found[position][protocol] = self._roster.decode(
+                    topic.id, topic.urn, protocol, 0, 0, value
+                )
         return found

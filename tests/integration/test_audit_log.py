@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.models import Actor, Operation
-from engine.store.delivery_log import Stretch
+from engine.store.delivery_log import Reading, Stretch
 from tests.engines import all_ended, open_engine, working
 from tests.receiver import Receiver
 
@@ -82,8 +82,11 @@ async def test_lines_of_topics_are_merged(anywhere: str, tmp_path: Path) -> None
             sent.append(await engine.publish(topic.urn, "m"))
             await all_ended(engine)
         stretch = Stretch(0, 9_999_999_999_999)
-        found = [line.message_id async for _, line in engine.log.lines(topics, stretch)]
+        found = [
+            line.message_id async for _, line in engine.log.lines(topics, stretch, Reading(100))
+        ]
         assert found == sent
         back = stretch._replace(newest_first=True)
-        found = [line.message_id async for _, line in engine.log.lines(topics, back)]
+        lines = engine.log.lines(topics, back, Reading(100))
+        found = [line.message_id async for _, line in lines]
         assert found == sent[::-1]

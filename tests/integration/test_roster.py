@@ -233,10 +233,11 @@ async def test_a_deleted_topic_seats_nobody(engine: Engine, topic: Topic) -> Non
 async def test_a_topic_lists_in_order_of_creation(engine: Engine, topic: Topic) -> None:
     """Pages of a listing are stable, oldest first, with the number of all."""
     seated = await _seat(engine, topic, *_names(0, 300))
-    listing = await engine.roster.page_of_topic(topic, 250, 20)
+    listing = await engine.subscriptions.list_by_topic(topic.urn, offset=250, limit=20)
     assert listing.total == 300
     assert list(listing.items) == seated[250:270]
-    assert (await engine.roster.page_of_topic(topic, 300, 20)).items == ()
+    beyond = await engine.subscriptions.list_by_topic(topic.urn, offset=300, limit=20)
+    assert beyond.items == ()
 
 
 async def test_unknown_ids_are_none(engine: Engine, topic: Topic) -> None:

@@ -157,6 +157,22 @@ async def test_applications_are_listed_by_beginning_and_platform(world: World) -
     assert await names("offset=9") == (4, [])
 
 
+async def test_a_marker_is_where_a_list_of_applications_goes_on(world: World) -> None:
+    """Behind an application that is listed; behind any other text there is nothing."""
+    urns = [await world.create(HMS | {"name": name}) for name in ("shop", "other", "shop2")]
+
+    async def after(marker: str, more: str = "") -> list[str]:
+        found = (await world.call("GET", f"applications?marker={marker}{more}")).json
+        assert found["application_count"] == (2 if "name" in more else 3)
+        return [item["application_urn"] for item in found["applications"]]
+
+    assert await after(urns[0]) == urns[1:]
+    assert await after(urns[0], "&limit=1&offset=1") == [urns[2]]
+    assert await after(urns[0], "&name=shop") == [urns[2]]
+    assert await after(urns[1], "&name=shop") == []
+    assert await after("nonsense") == []
+
+
 async def test_secrets_are_encrypted_and_never_shown(world: World) -> None:
     """Neither in the database nor in any answer."""
     urn = await world.create(HMS)
@@ -264,6 +280,60 @@ async def test_endpoints_are_listed_with_filters(world: World) -> None:
     assert await listed("token=t3") == (False, [3])
     assert await listed("user_data=even&enabled=true") == (False, [2, 4])
     assert await listed("enabled=false") == (False, [0])
+
+
+async def test_endpoints_are_in_the_lists_of_what_they_are(world: World) -> None:
+    """Any window of any list, with any marker; whoever changes moves, whoever goes leaves none."""
+    application = await world.create(HMS)
+    data = ["a", "b", "c", "ab", "x-1"]
+    known = [
+        [await world.register(application, f"t{n}", data[n % 5]), data[n % 5], "true"]
+        for n in range(20)
+    ]
+    for n in (0, 1, 7, 12):
+        known[n][1:] = ["b", "false"]
+        body = {"user_data": "b", "enabled": "false"}
+        assert (await world.call("PUT", f"endpoints/{known[n][0]}", body)).status == 200
+    assert (await world.call("DELETE", f"endpoints/{known.pop(3)[0]}")).status == 200
+
+    async def listed(query: str) -> list[str]:
+        target = f"applications/{application}/endpoints?{query}"
+        return [one["endpoint_urn"] for one in (await world.call("GET", target)).json["endpoints"]]
+
+    for flag in (None, "true", "false"):
+        for text in (None, *data):
+            only = [one[0] for one in known if flag in {None, one[2]} and text in {None, one[1]}]
+            query = "" if flag is None else f"&enabled={flag}"
+            query += "" if text is None else f"&user_data={text}"
+            assert await listed(query) == only
+            assert await listed(f"{query}&offset=1&limit=2") == only[1:3]
+            for urn, *_ in known[::5]:
+                after = only[only.index(urn) + 1 :] if urn in only else []
+                assert await listed(f"{query}&marker={urn}") == after
+                assert await listed(f"{query}&marker={urn}&offset=1&limit=1") == after[1:2]
+    assert await listed("marker=nonsense") == []
+    assert await listed("token=t5&user_data=a") == [known[4][0]]
+    assert await listed("token=t5&enabled=false") == []
+    assert await listed(f"token=t5&marker={known[4][0]}") == []
+    for urn, *_ in known:
+        await world.call("DELETE", f"endpoints/{urn}")
+    assert await listed("") == []
+    assert [name for name in await names_of_keys(world.engine.store) if ":device" in name] == []
+
+
+async def test_two_changes_of_an_endpoint_at_once_are_both_kept(world: World) -> None:
+    """Whoever is second sees what the first has written."""
+    application = await world.create(HMS)
+    urn = await world.register(application, "t", "a")
+    target = f"applications/{application}/endpoints?enabled=false&user_data=b"
+    for _ in range(20):
+        await asyncio.gather(
+            world.call("PUT", f"endpoints/{urn}", {"enabled": "false"}),
+            world.call("PUT", f"endpoints/{urn}", {"user_data": "b"}),
+        )
+        assert len((await world.call("GET", target)).json["endpoints"]) == 1
+        await world.call("PUT", f"endpoints/{urn}", {"enabled": "true", "user_data": "a"})
+        assert (await world.call("GET", target)).json["endpoints"] == []
 
 
 async def test_bad_endpoints_change_nothing(world: World) -> None:

@@ -285,6 +285,9 @@ async def test_a_cloud_service_does_what_a_policy_lets_it(two: Two) -> None:
     assert await publish(obs, topic, two.project) == ""
     assert verdict(await obs.call("GET", f"{world.base}/topics")) == "SMN.00308"
     assert verdict(await ces.call("DELETE", f"{world.base}/topics/{topic}")) == "SMN.0001"
+    # As the SDK asks for its project's id: a service is told its own account's, and no other's.
+    (found,) = (await obs.call("GET", "/v3/projects?name=region01")).json["projects"]
+    assert found["id"] == world.project
     given = {"access": {"key": obs.account.access_key}, "secret": {"key": obs.account.secret_key}}
     assert (await post_token(world, auth("hw_ak_sk", given))).status == 403
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.store.delivery_log import DeliveryLog, Stretch
+from engine.store.delivery_log import DeliveryLog, Reading, Stretch
 from tests.watching import deliver
 from tests.worlds import World
 
@@ -124,6 +124,26 @@ async def test_lines_are_found_by_words_labels_and_time(world: World, lines: lis
     assert len(await _endpoints(world, start_time=int(first), end_time="9999999999999")) == 12
 
 
+async def test_a_query_looks_at_so_much_and_says_so(
+    world: World, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has seen by then is shown in order, whether it was found or counted."""
+    for most in (1, 4, 7):
+        monkeypatch.setattr("engine.control.logs._MOST", most)
+        found = await _logs(world, limit=5000)
+        seen = [json.loads(one["content"])["endpoint"][-3:] for one in found["logs"]]
+        assert not found["isQueryComplete"]
+        assert len(seen) < len(lines)
+        assert seen == lines[: len(seen)]
+        counted = await _logs(world, is_count=True, limit=1)
+        assert (counted["isQueryComplete"], counted["count"]) == (False, len(seen))
+        nothing = await _logs(world, keywords="absent")
+        assert (nothing["logs"], nothing["isQueryComplete"]) == ([], False)
+    monkeypatch.setattr("engine.control.logs._MOST", 100)
+    found = await _logs(world, is_count=True, keywords="absent")
+    assert (found["count"], found["isQueryComplete"]) == (0, True)
+
+
 async def test_long_logs_are_read_in_parts(
     world: World, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,5 +198,5 @@ async def test_a_log_is_followed(world: World, topic: str) -> None:
     second = await anext(following)
     await following.aclose()
     assert second.message_id != first.message_id
-    both = [one async for _, one in log.lines([found], Stretch(0, 9_999_999_999_999))]
+    both = [one async for _, one in log.lines([found], Stretch(0, 9_999_999_999_999), Reading(100))]
     assert [one.message_id for one in both] == [first.message_id, second.message_id]

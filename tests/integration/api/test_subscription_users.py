@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from engine.models import Status
 from tests.engines import keys_about, snapshot
 from tests.subscribing import MISSING, World, open_world
 
@@ -177,6 +178,33 @@ async def test_filters_combine(world: World) -> None:
         ("?limit=2", [three, two]),
     ):
         assert sorted(user["id"] for user in await _list(world, query)) == sorted(found), query
+
+
+async def test_a_search_sees_every_change_of_a_user(world: World) -> None:
+    """Of its name and groups, and of the status of each of its endpoints."""
+    link = {"endpoint": "1", "client_id": "i", "client_secret": "s"}
+    one = await _create(world, "one", group=["night"], sms=PHONE, welink=link)
+    two = await _create(world, "two", welink=link)
+
+    async def found(query: str) -> list[str]:
+        return [user["id"] for user in await _list(world, query)]
+
+    assert await found("?status=UNCONFIRMED") == [one]
+    users, roster = world.engine.subscription_users, world.engine.roster
+    for status, shown in (
+        (Status.CONFIRMED, "CONFIRMED"),
+        (Status.CANCELLED, "CANCELLED"),
+        (Status.UNCONFIRMED, "UNCONFIRMED"),
+    ):
+        for endpoint in await users.endpoints(world.client.account.domain_id, [one]):
+            await roster.set_status(endpoint, status)
+        assert one in await found(f"?status={shown}")
+        assert (two in await found(f"?status={shown}")) is (shown == "CONFIRMED")
+    await users.update(world.client.account.domain_id, one, name="three", groups=["day"])
+    assert await found("?name=three") == await found("?group=da") == [one]
+    assert await found("?name=one") == await found("?group=night") == []
+    await users.delete(world.client.account.domain_id, one)
+    assert await found("?name=three") == await found("?status=UNCONFIRMED") == []
 
 
 async def test_topics_take_endpoints_over(world: World) -> None:

@@ -1,0 +1,66 @@
+"""Which subscriptions a list shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.models import Status, Subscription, SubscriptionCard
+from engine.policy.subscription_query import SubscriptionQuery
+
+TEXTS = st.text("aAbB:/", max_size=4)
+PROTOCOLS = st.sampled_from(["http", "sms"])
+TOPICS = st.sampled_from(["t", "u"])
+QUERIES = st.builds(
+    SubscriptionQuery,
+    protocol=st.none() | PROTOCOLS,
+    status=st.none() | st.integers(0, 4),
+    endpoint=st.none() | TEXTS,
+    remark=st.none() | TEXTS.map(str.lower),
+    topics=st.none() | st.sets(TOPICS),
+)
+
+
+@given(QUERIES, TOPICS, PROTOCOLS, st.lists(st.tuples(st.sampled_from(Status), TEXTS, TEXTS)))
+def test_pages_of_cards_are_narrowed_to_what_is_found(
+    query: SubscriptionQuery, topic: str, protocol: str, seats: list[tuple[Status, str, str]]
+) -> None:
+    """Whether they are looked at as they are kept, or one by one as they are read."""
+    cards, found = [], []
+    for number, (status, endpoint, remark) in enumerate(seats):
+        card = SubscriptionCard(
+            *(f"{number:02}", topic, str(number), protocol, 0, number, status, endpoint),
+            remark.lower(),
+        )
+        one = Subscription(
+            *(str(number), topic, "urn", protocol, endpoint, status, 0, number), remark=remark
+        )
+        cards.append(card)
+        if query.finds(one):
+            found.append(card)
+    assert query.of_pages([cards[:3], [], cards[3:]]) == found
+
+
+def test_every_part_of_a_query_counts() -> None:
+    """All that is asked for has to be so; a remark whatever its case."""
+    one = Subscription("1", "t", "urn", "http", "http://a/b", Status.CONFIRMED, 0, 0, remark="Ops")
+    fitting: dict[str, Any] = {
+        "protocol": "http",
+        "status": 1,
+        "endpoint": "a/b",
+        "remark": "op",
+        "topics": {"t"},
+    }
+    assert SubscriptionQuery().finds(one)
+    assert SubscriptionQuery(**fitting).finds(one)
+    others: dict[str, Any] = {
+        "protocol": "https",
+        "status": 2,
+        "endpoint": "c",
+        "remark": "x",
+        "topics": set(),
+    }
+    for name, value in others.items():
+        assert not SubscriptionQuery(**fitting | {name: value}).finds(one)
