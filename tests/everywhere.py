@@ -49,7 +49,7 @@ _FUNCTION: Final = (
     "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:latest"
 )
 _MOST_EVENT: Final = 262_144
-_MOST_PUSHED: Final = 4_096
+_MOST_PUSHED: Final = 2_048
 _MOST_TEXTED: Final = 1_000
 
 
@@ -216,7 +216,7 @@ class Everywhere:
         }
 
         def admits(sent: Sent) -> bool:
-            return len(sent.text("application").encode()) <= _MOST_PUSHED - 256
+            return len(sent.text("application").encode()) <= _MOST_PUSHED
 
         def read(sent: Sent, arrival: Mapping[str, str]) -> None:
             assert arrival["data"] == sent.text("application")
