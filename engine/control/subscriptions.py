@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.control.windows import NOWHERE, window
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from engine.store.topic_records import TopicRecords
 
 MAX_REMARK_BYTES: Final = 128
-_ORDER: Final = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +225,10 @@ class Subscriptions:
         lists = self._roster.lists
         after = await self._place(marker) if marker is not None else None
         if query is not None:
-            pages = await lists.cards(scope)
-            if pages is None:
+            kept = await lists.cards(scope)
+            if kept is None:
                 return await self._read_through(scope, query, marker, after, offset, limit)
-            cards = sorted(query.of_pages(pages), key=_ORDER)
+            cards = query.among(kept)
             is_marker = None if marker is None else lambda one: (one.topic_id, one.id) == after
             part = window(cards, is_marker, offset, limit)
             found = await self._roster.read_seats(

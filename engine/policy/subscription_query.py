@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from engine.models import Subscription, SubscriptionCard
 
@@ -35,18 +35,14 @@ class SubscriptionQuery:
             and (self.remark is None or self.remark in one.remark.lower())
         )
 
-    def of_pages(self, pages: Iterable[Sequence[SubscriptionCard]]) -> list[SubscriptionCard]:
-        """Those of pages: what all of a page share is looked at once, the rest all in one go."""
+    def among(self, cards: Sequence[SubscriptionCard]) -> Sequence[SubscriptionCard]:
+        """Those of many that are found, in the same order; one condition after another."""
         topics, protocol = self.topics, self.protocol
         status, endpoint, remark = self.status, self.endpoint, self.remark
-        cards = [
-            card
-            for page in pages
-            if page
-            and (topics is None or page[0].topic_id in topics)
-            and (protocol is None or page[0].protocol == protocol)
-            for card in page
-        ]
+        if topics is not None:
+            cards = [card for card in cards if card.topic_id in topics]
+        if protocol is not None:
+            cards = [card for card in cards if card.protocol == protocol]
         if status is not None:
             cards = [card for card in cards if card.status == status]
         if endpoint is not None:

@@ -10,6 +10,8 @@ that is older than the question.
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.store.lines import Lines
@@ -30,6 +32,7 @@ _CARDS: Final = 100_000
 _SEATS: Final = 1024
 """Seats that are read and parsed at once: a few milliseconds."""
 _CHUNK: Final = 1000
+_ORDER: Final = itemgetter(0)
 
 Place = tuple[str, str]
 """The ids of a subscription's topic and of itself."""
@@ -51,6 +54,13 @@ class _Version(NamedTuple):
     seated: int
 
 
+class _Ordered(NamedTuple):
+    """Cards in the order of a list, and the pages that they are of."""
+
+    pages: list[Cards]
+    cards: list[SubscriptionCard]
+
+
 class SubscriptionLists:
     """Windows and cards of lists; knows nothing of the contract's rules."""
 
@@ -61,6 +71,7 @@ class SubscriptionLists:
         self._versions = Lines(store, keys, keys.versions, _version)
         self._pages: OrderedDict[str, tuple[str, Cards]] = OrderedDict()
         self._kept = 0
+        self._ordered: OrderedDict[Scope, _Ordered] = OrderedDict()
 
     # By the index
 
@@ -113,15 +124,25 @@ class SubscriptionLists:
 
     # By cards
 
-    async def cards(self, scope: Scope) -> list[Cards] | None:
-        """What lists search, one tuple a page; None if there are too many to be kept."""
+    async def cards(self, scope: Scope) -> Sequence[SubscriptionCard] | None:
+        """What is searched of a list, in its order; None if there are too many to be kept."""
         parts = await self._versions_of(scope)
         seated = sum(one.seated for part in parts for one in part.values())
-        return await self._read(parts) if seated <= _CARDS else None
+        return self._in_order(scope, await self._read(parts)) if seated <= _CARDS else None
 
-    async def all_cards(self, scope: Scope) -> list[Cards]:
+    async def all_cards(self, scope: Scope) -> Sequence[SubscriptionCard]:
         """As `cards`, of a list that something else keeps short enough."""
-        return await self._read(await self._versions_of(scope))
+        return self._in_order(scope, await self._read(await self._versions_of(scope)))
+
+    def _in_order(self, scope: Scope, pages: list[Cards]) -> Sequence[SubscriptionCard]:
+        """The cards of pages as a list shows them, sorted only if a page has changed."""
+        known = self._ordered.pop(scope, None)
+        if known is None or known.pages != pages:
+            known = _Ordered(pages, sorted(chain.from_iterable(pages), key=_ORDER))
+        self._ordered[scope] = known
+        while sum(len(one.cards) for one in self._ordered.values()) > _CARDS:
+            self._ordered.popitem(last=False)
+        return known.cards
 
     async def _read(self, parts: Sequence[Mapping[str, _Version]]) -> list[Cards]:
         found: list[Cards] = []

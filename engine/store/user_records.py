@@ -67,9 +67,8 @@ class UserRecords:
     async def statuses(self, domain_id: str) -> dict[str, set[Status]]:
         """The statuses that the endpoints of a domain's users have, by the users' ids."""
         found: dict[str, set[Status]] = {}
-        for cards in await self._roster.lists.all_cards(Scope(domain_id)):
-            for card in cards:
-                found.setdefault(card.topic_id, set()).add(card.status)
+        for card in await self._roster.lists.all_cards(Scope(domain_id)):
+            found.setdefault(card.topic_id, set()).add(card.status)
         return found
 
     async def read_many(self, user_ids: Sequence[str]) -> list[Topic]:

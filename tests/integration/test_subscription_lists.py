@@ -103,11 +103,9 @@ async def test_a_search_finds_what_the_whole_list_has(engine: Engine, seed: int)
             found = await engine.subscriptions.list_by_topic(topic.urn, query=query)
             assert list(found.items) == [one for one in whole if query.finds(one)]
         fresh = SubscriptionLists(engine.store, engine.keys, engine.roster._seats)
-        pages = await fresh.cards(Scope(project))
-        assert pages is not None
-        assert sorted(card.id for card in query.of_pages(pages)) == sorted(
-            one.id for one in expected
-        )
+        cards = await fresh.cards(Scope(project))
+        assert cards is not None
+        assert [card.id for card in query.among(cards)] == [one.id for one in expected]
 
 
 async def test_only_pages_that_have_changed_are_read(engine: Engine, topic: Topic) -> None:

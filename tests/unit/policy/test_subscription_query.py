@@ -24,7 +24,7 @@ QUERIES = st.builds(
 
 
 @given(QUERIES, TOPICS, PROTOCOLS, st.lists(st.tuples(st.sampled_from(Status), TEXTS, TEXTS)))
-def test_pages_of_cards_are_narrowed_to_what_is_found(
+def test_cards_are_narrowed_to_what_is_found(
     query: SubscriptionQuery, topic: str, protocol: str, seats: list[tuple[Status, str, str]]
 ) -> None:
     """Whether they are looked at as they are kept, or one by one as they are read."""
@@ -40,7 +40,7 @@ def test_pages_of_cards_are_narrowed_to_what_is_found(
         cards.append(card)
         if query.finds(one):
             found.append(card)
-    assert query.of_pages([cards[:3], [], cards[3:]]) == found
+    assert list(query.among(cards)) == found
 
 
 def test_every_part_of_a_query_counts() -> None:
