@@ -163,12 +163,10 @@ class Tags:
             self._cards(project_id, kind), self.by_id(project_id, kind)
         )
         none: dict[str, str] = {}
-        finds = query.finder()
-        found = [
-            card
-            for card in cards
-            if finds(card.name, tags.get(card.id, none)) and (seen is None or seen(card))
-        ]
+        if seen is not None:
+            cards = [card for card in cards if seen(card)]
+        own = [tags.get(card.id, none) for card in cards]
+        found = [cards[one] for one in query.among([card.name for card in cards], own)]
         window = newest_first(found)[offset : offset + limit]
         urn = self._topics.urn
         return Listing(

@@ -9,9 +9,8 @@ are any. Four lists of conditions and the names combine by AND:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 Conditions = tuple[tuple[str, tuple[str, ...]], ...]
 """Keys with their values; no values stand for any."""
@@ -34,63 +33,42 @@ class TagQuery:
 
     def finds(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether a resource of this name and with these tags is one of them."""
-        return self.finder()(name, tags)
+        return bool(self.among([name], [tags]))
 
-    def finder(self) -> Callable[[str, Mapping[str, str]], bool]:
-        """The same question for thousands of resources, prepared once."""
-        parts = tuple(part.lower() for part in self.names)
-        every, some, not_every, none = (
-            tuple(_Wanted.of(*one) for one in conditions)
-            for conditions in (self.tags, self.tags_any, self.not_tags, self.not_tags_any)
-        )
-        untagged = self.untagged
-
-        def finds(name: str, tags: Mapping[str, str]) -> bool:
-            if parts:
-                lowered = name.lower()
-                for part in parts:
-                    if part not in lowered:
-                        return False
-            if untagged:
-                return not tags
-            return (
-                not (every and _count(every, tags) != len(every))
-                and not (some and not _count(some, tags))
-                and not (not_every and _count(not_every, tags) == len(not_every))
-                and not (none and _count(none, tags))
-            )
-
-        return finds
+    def among(self, names: Sequence[str], tags: Sequence[Mapping[str, str]]) -> list[int]:
+        """The positions of those that are found among resources with these names and tags."""
+        left = set(range(len(names)))
+        for part in self.names:
+            lowered = part.lower()
+            left = {one for one in left if lowered in names[one].lower()}
+        if self.untagged:
+            return sorted(one for one in left if not tags[one])
+        if self.tags:
+            left.intersection_update(*_holders(self.tags, tags))
+        if self.tags_any:
+            left &= set[int]().union(*_holders(self.tags_any, tags))
+        if self.not_tags:
+            left -= left.intersection(*_holders(self.not_tags, tags))
+        if self.not_tags_any:
+            left.difference_update(*_holders(self.not_tags_any, tags))
+        return sorted(left)
 
 
-class _Wanted(NamedTuple):
-    """A condition: the whole values that do, parts of values that do, or any value at all."""
+def _holders(conditions: Conditions, tags: Sequence[Mapping[str, str]]) -> list[set[int]]:
+    """For each condition the positions of the resources for which it holds.
 
-    key: str
-    whole: frozenset[str]
-    parts: tuple[str, ...]
-    anything: bool
-
-    @classmethod
-    def of(cls, key: str, values: tuple[str, ...]) -> _Wanted:
-        """A ``*`` before a value makes it a part to look for."""
-        whole = frozenset(value for value in values if not value.startswith("*"))
-        parts = tuple(value[1:] for value in values if value.startswith("*"))
-        return cls(key, whole, parts, not values)
-
-
-def _count(wanted: tuple[_Wanted, ...], tags: Mapping[str, str]) -> int:
-    """How many of the conditions hold."""
-    count = 0
-    for key, whole, parts, anything in wanted:
-        value = tags.get(key)
-        if value is None:
-            continue
-        if anything or value in whole:
-            count += 1
-            continue
-        for part in parts:
-            if part in value:
-                count += 1
-                break
-    return count
+    A ``*`` before a value makes it a part to look for.
+    """
+    found = []
+    for key, values in conditions:
+        valued = [(one, own[key]) for one, own in enumerate(tags) if key in own]
+        if values:
+            whole = {value for value in values if not value.startswith("*")}
+            parts = [value[1:] for value in values if value.startswith("*")]
+            valued = [
+                (one, value)
+                for one, value in valued
+                if value in whole or any(part in value for part in parts)
+            ]
+        found.append({one for one, _ in valued})
+    return found
