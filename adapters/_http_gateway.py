@@ -256,8 +256,9 @@ class HttpGateway:
             reason += ", but the answer is not that of a success"
         # What should be JSON and is not comes from elsewhere: nobody knows what became of it.
         foreign = bool(settings.success_json) and status in self._statuses and read is None
-        if status >= 500 or foreign or _fulfils(read, settings.retry_json):
-            return Retry(reason, status, answer=said)
+        unanswered = _fulfils(read, settings.retry_json)
+        if status >= 500 or foreign or unanswered:
+            return Retry(reason, status, answer=said, unanswered=unanswered)
         return Rejected(reason, status, said)
 
     def _succeeded(self, answer: Answer, read: object) -> bool:

@@ -39,6 +39,7 @@ class VoiceAdapter:
     # The contract has no numbers for calls: those for SMS go to the same phones.
     limits = Limits(
         confirm=True,
+        rounds=True,
         confirmations=(Window(10, _HOUR, _HOUR), Window(20, 2 * _DAY, 7 * _DAY)),
     )
     notice = ""

@@ -239,13 +239,16 @@ class Delivered:
 class Retry:
     """The attempt failed in a way that another may not.
 
-    ``after_ms`` is a lower bound for the wait that the endpoint asked for.
+    ``after_ms`` is a lower bound for the wait that the endpoint asked for. ``unanswered``: the
+    recipient was called and did not take it, so that it is the turn of others where a polling
+    policy names them (`Limits.rounds`).
     """
 
     reason: str
     code: int = 0
     after_ms: int = 0
     answer: str = ""
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +269,8 @@ class Rejected:
     answer: str = ""
 
 
-Outcome = Delivered | Retry | Throttled | Rejected
+Failure = Retry | Throttled | Rejected
+Outcome = Delivered | Failure
 """What an adapter returns for one attempt; anything it raises is a bug, not an answer."""
 
 
@@ -399,6 +403,7 @@ class Limits:
     ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
     confirmed; ``rates`` bound the attempts, all of them at once (none: as fast as it goes);
     ``digest`` says that what has to wait for them is merged (`ports.Merging`);
+    ``rounds`` that whom a topic's polling policy names has its turn round by round;
     ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.
     ``confirmations`` are windows of confirmation messages for one endpoint.
     """
@@ -407,6 +412,7 @@ class Limits:
     confirm: bool = True
     rates: tuple[Rate, ...] = ()
     digest: bool = False
+    rounds: bool = False
     secret_endpoint: bool = False
     confirmations: tuple[Window, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +14,14 @@ KEY = "example-key-1"
 
 @dataclass
 class PhoneGateway:
-    """What it was asked for, and how it answers next: 200 and a code in the body."""
+    """What it was asked for, and how it answers next: 200 and success, or what
+    ``judge`` makes of the order.
+    """
 
     url: str = ""
     orders: list[dict[str, str]] = field(default_factory=list)
     answers: list[web.Response] = field(default_factory=list)
+    judge: Callable[[dict[str, str]], Awaitable[dict[str, Any]]] | None = None
 
     @property
     def table(self) -> dict[str, Any]:
@@ -39,8 +42,9 @@ class PhoneGateway:
             return web.json_response({"code": 9, "key": request.headers["X-Key"]})
         if self.answers:
             return self.answers.pop(0)
-        self.orders.append(await request.json())
-        return web.json_response({"code": 0})
+        order = await request.json()
+        self.orders.append(order)
+        return web.json_response(await self.judge(order) if self.judge else {"code": 0})
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@
 local topic, message, recent, gauges, idempotency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, topic_id = ARGV[1], ARGV[2]
 
-local record = redis.call('HMGET', topic, 'gone', 'active', 'updated', 'kms')
+local record = redis.call('HMGET', topic, 'gone', 'active', 'updated', 'kms', 'notify')
 if record[1] or not record[3] then return {'gone'} end
 if redis.call('ZSCORE', recent, id) then return {'ok', id, 0, record[2] or ''} end
 
@@ -76,13 +76,16 @@ if total == 0 then return {'ok', id, sequence, record[2] or ''} end
 
 redis.call('HSET', message, 'b', ARGV[3], 's', sequence, 'l', total)
 redis.call('HINCRBY', gauges, 'messages', 1)
+-- The rounds as they are now: a policy that changes changes nothing that is under way.
+local rounds = not addressed and record[5]
+if rounds then redis.call('HSET', message, 'r', rounds) end
 if addressed then
   redis.call('XADD', KEYS[slots[ARGV[10]] + 2], '*', 'b', id .. ':' .. topic_id .. ':' .. ARGV[11])
   return {'ok', id, sequence, record[2] or ''}
 end
 
 -- What is short and goes to one page needs no load, if its worker knows the page as it is now.
-local brief = total == 1 and #ARGV[3] <= tonumber(ARGV[16])
+local brief = total == 1 and not rounds and #ARGV[3] <= tonumber(ARGV[16])
 local quantum, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
 for i, protocol in ipairs(active) do
   local slot = slots[protocol]

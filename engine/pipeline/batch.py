@@ -19,7 +19,7 @@ from engine.policy.rates import leeway_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.models import Message
+    from engine.models import Failure, Message
     from engine.pipeline.pages import Entry
     from engine.ports import Adapter
     from engine.store.ledger import Row
@@ -108,6 +108,7 @@ class Flush:
     dead_count: int
     counters: str
     report: str
+    marks: str = ""
 
 
 class Batch:
@@ -308,6 +309,10 @@ class Batch:
         )
         if self.once:
             self.report = detection.judge(End.DELIVERED, code, "", "").encode()
+
+    def judge(self, delivery: Delivery, failure: Failure) -> Failure:  # noqa: ARG002 - rounds do
+        """What an attempt that was no success comes to for this message: what it is."""
+        return failure
 
     def use_turn(self, seat: int) -> None:
         """Note that a seat's reserved time is being used: whoever tries it again needs another."""

@@ -15,6 +15,7 @@ from engine.models import Delivered, End, Rejected, Retry, Throttled
 from engine.pipeline.batch import UNFLUSHED, Batch, Delivery, Try
 from engine.pipeline.digest import Gathering, in_order, merged, merges
 from engine.pipeline.places import Places
+from engine.pipeline.rounds import PolledBatch
 from engine.pipeline.turns import Turns, in_time, is_quiet
 from engine.policy.detection import BLACKLISTED, NO_PLACE
 from engine.policy.retry_schedule import next_due_ms, round_up
@@ -80,6 +81,20 @@ class Dispatcher:
     def begin(self, batch: Batch) -> None:
         """Start a loaded batch: every seat that is owed the message, due and not done."""
         due = batch.due(self._clock.now_ms())
+        if isinstance(batch, PolledBatch):
+            batch.running.add(_SOLO)
+            self._spawn(self._by_rounds(batch, due))
+        else:
+            self._go(batch, due)
+
+    async def _by_rounds(self, batch: PolledBatch, due: list[Delivery]) -> None:
+        """Start those whose round has come; the others wait for theirs."""
+        due = await batch.progress.let_through(batch, due)
+        batch.running.discard(_SOLO)
+        self._go(batch, due)
+
+    def _go(self, batch: Batch, due: list[Delivery]) -> None:
+        """Start what is due as the batch, its protocol and the limits in force want it."""
         if batch.claims > self._settings.max_claims:
             batch.running.add(_SOLO)
             self._spawn(self._one_by_one(batch, due))
@@ -320,7 +335,8 @@ class Dispatcher:
             self._done(delivery)
             return
         tries = delivery.tries + 1
-        match outcome:
+        failure = batch.judge(delivery, outcome)
+        match failure:
             case Retry(reason, code, after_ms, answer):
                 self.places.failed(state, took_ms)
                 if alone:
@@ -344,7 +360,7 @@ class Dispatcher:
                 last = Try(tries, delivery.started_ms, took_ms, code, reason, answer)
                 self._end(delivery, End.REJECTED, last)
             case _:
-                assert_never(outcome)
+                assert_never(failure)
 
     def _retry(self, delivery: Delivery, last: Try, after_ms: int) -> None:
         batch, entry = delivery.batch, delivery.entry
@@ -413,6 +429,10 @@ class Dispatcher:
         if batch.closed or batch.finished or self._draining:
             return
         due = batch.came_due(self._clock.now_ms())
+        if due and isinstance(batch, PolledBatch):
+            batch.running.add(_SOLO)
+            self._spawn(self._by_rounds(batch, due))
+            return
         if due and batch.leeway_ms:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))

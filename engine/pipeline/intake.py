@@ -18,15 +18,18 @@ from engine.models import INLINE, End, Kind
 from engine.pipeline.batch import Batch, Taken, Try
 from engine.pipeline.pages import NO_PAGE
 from engine.pipeline.plan import plan_call
+from engine.pipeline.rounds import PolledBatch, Progress
+from engine.policy.rounds import Rounds
 from engine.sealing import sealed_by
 from engine.store import messages
 from engine.store.keys import GROUP
 from engine.store.ledger import Row
 from engine.store.messages import Reference
+from engine.store.notify_records import read_policy
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from engine.keyring import Keyring
     from engine.models import Message
@@ -81,6 +84,7 @@ class Intake:
         self._keyring = keyring
         self._contents: OrderedDict[tuple[str, str], _Rendered] = OrderedDict()
         self._held = 0
+        self._progress = Progress(store, keys)
 
     @property
     def lanes(self) -> dict[str, str]:
@@ -236,14 +240,15 @@ class Intake:
         page: Page | None,
         known: _Rendered | None,
     ) -> Batch:
-        claims, idle_ms, gone, sequence, content, packed, version, seats = reply
-        batch = Batch(
+        claims, idle_ms, gone, sequence, content, packed, version, seats, polling = reply
+        adapter = self._adapters[taken.protocol]
+        batch = self._kind(polling if adapter.limits.rounds else None)(
             shard=self._shard,
             taken=taken,
             reference=reference,
             claims=claims,
             row=Row.unpack(packed) if packed else Row(),
-            adapter=self._adapters[taken.protocol],
+            adapter=adapter,
             now=asyncio.get_running_loop().time(),
             lease_until=asked + self._settings.lease_seconds - idle_ms / 1000,
         )
@@ -260,6 +265,12 @@ class Intake:
             batch.sequence = int(sequence)
             self._fill_or_bury(batch, content, version, seats, page, known)
         return batch
+
+    def _kind(self, polling: bytes | None) -> Callable[..., Batch]:
+        """What makes a batch of a message with or without rounds."""
+        if not polling:
+            return Batch
+        return partial(PolledBatch, Rounds(read_policy(polling).polling), self._progress)
 
     def _fill_or_bury(
         self,

@@ -4,7 +4,7 @@
 -- ARGV  1 group  2 consumer
 --       then for each batch: entry id, protocol:page, known page version or '', 1 = content known
 -- Returns for each batch {topics in the inbox, claims, idle ms, gone, sequence, content, row,
---       version, seats}; only the first where the batch belongs to another by now. Content is ''
+--       version, seats, rounds}; only the first where the batch belongs to another by now. Content is ''
 --       if known, seats '' if the version is, false where there is none.
 local batches = {}
 for i = 1, #KEYS / 6 do
@@ -16,7 +16,7 @@ for i = 1, #KEYS / 6 do
     batches[i] = {backlog}
   else
     local record = redis.call('HMGET', topic, 'gone', 'name')
-    local stored = redis.call('HMGET', message, 's', 'l')
+    local stored = redis.call('HMGET', message, 's', 'l', 'r')
     local content = false
     if stored[1] then content = ARGV[a + 4] == '1' and '' or redis.call('HGET', message, 'b') end
     local version, seats = redis.call('HGET', page, 'v'), false
@@ -24,6 +24,7 @@ for i = 1, #KEYS / 6 do
     batches[i] = {
       backlog, held[4], held[3], (record[1] or not record[2]) and 1 or 0,
       stored[1] or false, content, redis.call('HGET', ledger, ARGV[a + 2]), version, seats,
+      stored[3],
     }
   end
 end

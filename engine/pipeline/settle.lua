@@ -8,14 +8,15 @@
 -- KEYS  1 log  2 log size  3 gauges  4 topics with dead letters
 --       then for each batch: lane, retry, message, ledger, topic, dead, counts
 -- ARGV  1 group  2 consumer  3 log limit in bytes  4 counters' lifetime in s
---       then for each batch, 13: entry id, claims, mode, member, protocol:page, flush number,
+--       then for each batch, 14: entry id, claims, mode, member, protocol:page, flush number,
 --       row ('' = none), due ms (0 = the page has ended), log entry or '', log header,
---       dead letters or '', their number, counters ('field n field n …') or ''
+--       dead letters or '', their number, counters ('field n field n …') or '',
+--       marks of whom the message's rounds name (a character each, see policy/rounds) or ''
 --       mode: flush, end, return
 -- Returns for each batch: 1 written, 0 the batch belongs to another or has ended.
 local log, log_size, gauges, deads = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer = ARGV[1], ARGV[2]
-local WIDTH = 13
+local WIDTH = 14
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -45,6 +46,18 @@ local function write_log(topic_header, lines)
   end
 end
 
+-- Marks only rise, so that whatever is merged twice, or late, changes nothing.
+local function mark(message, marks)
+  local known = redis.call('HGET', message, 'm')
+  if known then
+    marks = string.gsub(marks, '()(.)', function(at, new)
+      local old = string.sub(known, at, at)
+      return old > new and old or new
+    end)
+  end
+  redis.call('HSET', message, 'm', marks)
+end
+
 local function settle(k, a)
   local lane, retry, message, ledger = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local topic, dead, counts = KEYS[k + 5], KEYS[k + 6], KEYS[k + 7]
@@ -68,6 +81,7 @@ local function settle(k, a)
   if exists and row ~= '' and (mode ~= 'end' or due > 0) then
     redis.call('HSET', ledger, field, row)
   end
+  if exists and ARGV[a + 14] ~= '' then mark(message, ARGV[a + 14]) end
   if not (before and flushed(before) >= number) then
     if ARGV[a + 9] ~= '' then write_log(ARGV[a + 10], ARGV[a + 9]) end
     if ARGV[a + 13] ~= '' then

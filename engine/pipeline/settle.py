@@ -223,5 +223,6 @@ class Settler:
                 flush.dead,
                 flush.dead_count,
                 flush.counters,
+                flush.marks,
             )
         return keys, args

@@ -37,10 +37,7 @@ class NotifyRecords:
         stored = await self._store.call(
             "HGET", self._keys.topic(topic_id), "notify", repeatable=True
         )
-        if stored is None:
-            return None
-        identifier, rounds = json.loads(stored)
-        return NotifyPolicy(identifier, {order: tuple(ids) for order, *ids in rounds})
+        return None if stored is None else read_policy(stored)
 
     async def create(self, topic_id: str, policy: NotifyPolicy) -> Verdict:
         """Keep the first policy of a topic."""
@@ -59,3 +56,9 @@ class NotifyRecords:
         text = json.dumps([policy.id, rounds], separators=(",", ":"))
         key = self._keys.topic(topic_id)
         return Verdict(await self._store.run(_CHANGE, (key,), (what, policy.id, text)))
+
+
+def read_policy(stored: bytes) -> NotifyPolicy:
+    """The policy as the topic's record has it, and each message that was accepted with it."""
+    identifier, rounds = json.loads(stored)
+    return NotifyPolicy(identifier, {order: tuple(ids) for order, *ids in rounds})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,27 @@ async def test_who_asks_for_a_write_gets_what_it_asked_for(
     assert await asked
     assert written == [None, 3]
     running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("known", "marks", "merged"),
+    [
+        ("", "0120", "0120"),
+        ("0000", "0120", "0120"),
+        ("1002", "0120", "1122"),
+        ("2222", "1111", "2222"),
+        ("1111", "", "1111"),
+        ("", "", ""),
+    ],
+)
+async def test_marks_only_rise(world: World, known: str, marks: str, merged: str) -> None:
+    """Whatever is written late, or twice, takes nothing back; without rounds nothing is kept."""
+    hands, store = world.hands("a"), world.engine.store
+    message = world.engine.keys.message(world.topic_id, world.message_id)
+    (batch,) = await hands.take()
+    for given in (known, marks, marks):
+        _fail(batch, 3, world.engine.clock.now_ms() + 60_000)
+        assert await hands.write(replace(batch.take_flush("flush"), marks=given))
+    assert (await store.call("HGET", message, "m") or b"").decode() == merged
+    assert await hands.write(replace(batch.take_flush("end"), marks=known))
+    assert (await store.call("HGET", message, "m") or b"").decode() == merged

@@ -153,6 +153,26 @@ async def test_an_answer_that_is_no_success_says_why(
     assert "not that of a success" in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "unanswered"),
+    [
+        (coded("AGAIN"), True),
+        (coded("AGAIN", 500), True),
+        (coded("what?", 500), False),
+        (Answer(200, None, b"<html>"), False),
+        (TransportError("timed out"), False),
+    ],
+    ids=repr,
+)
+async def test_a_gateway_tells_that_nobody_took_a_call(
+    answer: Answer | TransportError, *, unanswered: bool
+) -> None:
+    """By its own words alone: one that is down, or says nothing sensible, has called nobody."""
+    outcome = await judged(answer, **OF_CODE)
+    assert isinstance(outcome, Retry)
+    assert outcome.unanswered is unanswered
+
+
 async def test_secrets_are_not_repeated() -> None:
     """A gateway that echoes the request must not bring its keys into log and dead letters."""
     echo = b'{"you sent": "Bearer s3cret\\"quoted", "url": "?key=very%20hidden"}'
