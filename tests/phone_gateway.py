@@ -14,8 +14,9 @@ KEY = "example-key-1"
 
 @dataclass
 class PhoneGateway:
-    """What it was asked for, and how it answers next: 200 and success, or what
-    ``judge`` makes of the order.
+    """What it was asked for, and how it answers next.
+
+    With one of ``answers``, else with 200 and what ``judge`` makes of the order: success.
     """
 
     url: str = ""

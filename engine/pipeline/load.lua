@@ -4,8 +4,8 @@
 -- ARGV  1 group  2 consumer
 --       then for each batch: entry id, protocol:page, known page version or '', 1 = content known
 -- Returns for each batch {topics in the inbox, claims, idle ms, gone, sequence, content, row,
---       version, seats, rounds}; only the first where the batch belongs to another by now. Content is ''
---       if known, seats '' if the version is, false where there is none.
+--       version, seats, rounds}; only the first where the batch belongs to another by now.
+--       Content is '' if known, seats '' if the version is, false where there is none.
 local batches = {}
 for i = 1, #KEYS / 6 do
   local k, a = (i - 1) * 6, 2 + (i - 1) * 4
