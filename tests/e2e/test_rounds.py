@@ -135,7 +135,7 @@ async def test_rounds_survive_workers_that_die(redis_url: str, tmp_path: Path) -
         gateway.judge = phones.ring
         (tmp_path / "tocsin.toml").write_text(_toml(_table(gateway)))
         engine = await stack.enter_async_context(
-            open_engine(redis_url, tmp_path / "test", tables={"voice": _table(gateway)})
+            open_engine(redis_url, tmp_path / "data", tables={"voice": _table(gateway)})
         )
         topic, urns = await _subscribe(engine)
         for text in texts:

@@ -44,6 +44,8 @@ class Escalation:
                 case Call.NEVER:
                     self.spared.add(name)
                     self.unwritten.append(self._mark(name, ENDED))
+                case Call.LATER:
+                    pass
 
     def end(self, name: str) -> None:
         """A call ends."""
@@ -74,13 +76,13 @@ def test_rounds_are_kept(data: st.DataObject, polling: dict[int, tuple[str, ...]
     while escalation.ringing or escalation.unwritten:
         before = set(escalation.called)
         if escalation.ringing and (not escalation.unwritten or data.draw(st.booleans())):
-            name = data.draw(st.sampled_from(sorted(escalation.ringing)))
-            escalation.end(name)
-            over.add(name)
+            ended = data.draw(st.sampled_from(sorted(escalation.ringing)))
+            escalation.end(ended)
+            over.add(ended)
         else:
             which = data.draw(st.integers(0, len(escalation.unwritten) - 1))
             escalation.write(which, again=False)
-        if escalation.unwritten and data.draw(st.booleans()):
+        if bool(escalation.unwritten) and data.draw(st.booleans()):
             escalation.write(0, again=True)
         escalation.look()
         for name in set(escalation.called) - before:
