@@ -65,10 +65,12 @@ def _holders(conditions: Conditions, tags: Sequence[Mapping[str, str]]) -> list[
         if values:
             whole = {value for value in values if not value.startswith("*")}
             parts = [value[1:] for value in values if value.startswith("*")]
-            valued = [
-                (one, value)
-                for one, value in valued
+            # Each value is looked at once, however many resources have it.
+            fitting = {
+                value
+                for value in {value for _, value in valued}
                 if value in whole or any(part in value for part in parts)
-            ]
+            }
+            valued = [pair for pair in valued if pair[1] in fitting]
         found.append({one for one, _ in valued})
     return found

@@ -9,7 +9,9 @@ that is older than the question.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,7 +21,7 @@ from engine.store.scripts import script
 from engine.store.shards import ask_topics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from engine.models import SubscriptionCard
     from engine.store.connection import Call, Store
@@ -32,6 +34,8 @@ _CARDS: Final = 100_000
 _SEATS: Final = 1024
 """Seats that are read and parsed at once: a few milliseconds."""
 _CHUNK: Final = 1000
+_FEW: Final = 8
+"""Pages that may have changed for their cards to be put in one by one."""
 _ORDER: Final = itemgetter(0)
 
 Place = tuple[str, str]
@@ -54,10 +58,15 @@ class _Version(NamedTuple):
     seated: int
 
 
-class _Ordered(NamedTuple):
-    """Cards in the order of a list, and the pages that they are of."""
+Versions = Mapping[str, _Version]
+"""The versions of pages by their names."""
 
-    pages: list[Cards]
+
+class _Searched(NamedTuple):
+    """What is kept of a list that has been searched, and not changed: by shards, and in order."""
+
+    versions: list[Versions]
+    pages: list[Mapping[str, Cards]]
     cards: list[SubscriptionCard]
 
 
@@ -71,7 +80,7 @@ class SubscriptionLists:
         self._versions = Lines(store, keys, keys.versions, _version)
         self._pages: OrderedDict[str, tuple[str, Cards]] = OrderedDict()
         self._kept = 0
-        self._ordered: OrderedDict[Scope, _Ordered] = OrderedDict()
+        self._searched: OrderedDict[Scope, _Searched] = OrderedDict()
 
     # By the index
 
@@ -126,37 +135,49 @@ class SubscriptionLists:
 
     async def cards(self, scope: Scope) -> Sequence[SubscriptionCard] | None:
         """What is searched of a list, in its order; None if there are too many to be kept."""
-        parts = await self._versions_of(scope)
-        seated = sum(one.seated for part in parts for one in part.values())
-        return self._in_order(scope, await self._read(parts)) if seated <= _CARDS else None
+        versions = await self._versions_of(scope)
+        seated = sum(one.seated for part in versions for one in part.values())
+        return await self._in_order(scope, versions) if seated <= _CARDS else None
 
     async def all_cards(self, scope: Scope) -> Sequence[SubscriptionCard]:
         """As `cards`, of a list that something else keeps short enough."""
-        return self._in_order(scope, await self._read(await self._versions_of(scope)))
+        return await self._in_order(scope, await self._versions_of(scope))
 
-    def _in_order(self, scope: Scope, pages: list[Cards]) -> Sequence[SubscriptionCard]:
-        """The cards of pages as a list shows them, sorted only if a page has changed."""
-        known = self._ordered.pop(scope, None)
-        if known is None or known.pages != pages:
-            known = _Ordered(pages, sorted(chain.from_iterable(pages), key=_ORDER))
-        self._ordered[scope] = known
-        while sum(len(one.cards) for one in self._ordered.values()) > _CARDS:
-            self._ordered.popitem(last=False)
-        return known.cards
+    async def _in_order(self, scope: Scope, versions: list[Versions]) -> Sequence[SubscriptionCard]:
+        """The cards of pages as a list shows them; only what has changed is looked at again."""
+        known = self._searched.get(scope)
+        pages = await self._read(versions, known)
+        cards = _sorted(pages) if known is None else _renewed(known, pages)
+        self._searched[scope] = _Searched(versions, pages, cards)
+        self._searched.move_to_end(scope)
+        while sum(len(one.cards) for one in self._searched.values()) > _CARDS:
+            self._searched.popitem(last=False)
+        return cards
 
-    async def _read(self, parts: Sequence[Mapping[str, _Version]]) -> list[Cards]:
-        found: list[Cards] = []
+    async def _read(
+        self, versions: Sequence[Versions], known: _Searched | None
+    ) -> list[Mapping[str, Cards]]:
+        """The cards of pages by the pages' names, one mapping a shard."""
+        found: list[Mapping[str, Cards]] = []
         stale: dict[str, int] = {}
-        for part in parts:
+        home: dict[str, dict[str, Cards]] = {}
+        for shard, part in enumerate(versions):
+            if known is not None and known.versions[shard] is part:
+                found.append(known.pages[shard])
+                continue
+            fresh: dict[str, Cards] = {}
             for name, version in part.items():
                 token, cards = self._pages.get(name, ("", ()))
                 if token == version.token:
                     self._pages.move_to_end(name)
-                    found.append(cards)
+                    fresh[name] = cards
                 else:
-                    stale[name] = version.seated
+                    stale[name], home[name] = version.seated, fresh
+            found.append(fresh)
         for names in _chunks(stale):
-            found += map(self._parsed, names, await self._read_pages([_spot(one) for one in names]))
+            pages = await self._read_pages([_spot(one) for one in names])
+            for name, page in zip(names, pages, strict=True):
+                home[name][name] = self._parsed(name, page)
         return found
 
     async def _read_pages(self, spots: Sequence[tuple[str, str, int]]) -> list[list[bytes]]:
@@ -165,7 +186,7 @@ class SubscriptionLists:
 
         return await ask_topics(self._store, self._keys, [one[0] for one in spots], call)
 
-    async def _versions_of(self, scope: Scope) -> list[Mapping[str, _Version]]:
+    async def _versions_of(self, scope: Scope) -> list[Versions]:
         """The versions of all pages, one mapping a shard."""
         if not scope.topic_id:
             return await self._versions.of(scope.project_id)
@@ -193,6 +214,39 @@ class SubscriptionLists:
         if scope.topic_id:
             return self._keys.order(scope.topic_id)
         return self._keys.project_subscriptions(scope.project_id)
+
+
+def _sorted(pages: Sequence[Mapping[str, Cards]]) -> list[SubscriptionCard]:
+    cards = chain.from_iterable(page for part in pages for page in part.values())
+    return sorted(cards, key=_ORDER)
+
+
+def _renewed(known: _Searched, pages: Sequence[Mapping[str, Cards]]) -> list[SubscriptionCard]:
+    """The cards in order, those of unchanged pages left where they are."""
+    changed = [
+        (before.get(name, ()), part.get(name, ()))
+        for before, part in zip(known.pages, pages, strict=True)
+        if before is not part
+        for name in before.keys() | part.keys()
+        if before.get(name) is not part.get(name)
+    ]
+    if not changed:
+        return known.cards
+    if len(changed) > _FEW:
+        return _sorted(pages)
+    cards = known.cards.copy()
+    for old, new in changed:
+        left = {card.order: card for card in new}
+        for card in old:
+            at = bisect_left(cards, card.order, key=_ORDER)
+            renewed = left.pop(card.order, None)
+            if renewed is None:
+                del cards[at]
+            else:
+                cards[at] = renewed
+        for card in left.values():
+            insort(cards, card, key=_ORDER)
+    return cards
 
 
 def _member(scope: Scope, place: Place) -> str:
