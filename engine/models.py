@@ -400,8 +400,10 @@ class DeadLetter:
 class Limits:
     """What an adapter declares of its protocol; the engine enforces it.
 
-    ``max_bytes`` bounds the content; ``confirm`` says whether a subscription must be
-    confirmed; ``rates`` bound the attempts, all of them at once (none: as fast as it goes);
+    ``max_bytes`` bounds what is merged of several messages; a single one is the adapter's to cut,
+    split or reject if its platform takes less, since only that knows how much it is once
+    rendered. ``confirm`` says whether a subscription must be confirmed; ``rates`` bound the
+    attempts, all of them at once (none: as fast as it goes);
     ``digest`` says that what has to wait for them is merged (`ports.Merging`);
     ``rounds`` that whom a topic's polling policy names has its turn round by round;
     ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.

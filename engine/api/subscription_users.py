@@ -35,6 +35,7 @@ _USER: Final = f"{_USERS}/{{id}}"
 _IMPORTED: Final = 100
 """Users in one import; the contract publishes no number."""
 _NAMES: Final = {"ding_talk_bot": "dingTalkBot"}
+_MEMBERS: Final = {protocol: member for member, protocol in _NAMES.items()}
 """Where a member's name is not the protocol's."""
 _SHOWN: Final = ("verification_code_enabled", "keyword", "client_id", "robot_code")
 _MASK: Final = "***"
@@ -234,7 +235,6 @@ def _domain(call: Call) -> str:
 
 def _item(user: User) -> dict[str, Any]:
     described, topic = user.described, user.topic
-    members = {protocol: member for member, protocol in _NAMES.items()}
     return {
         "id": topic.id,
         "domain_id": topic.project_id,
@@ -244,7 +244,7 @@ def _item(user: User) -> dict[str, Any]:
         "create_time": iso(topic.created_ms),
         "update_time": iso(topic.updated_ms),
         **{
-            members.get(protocol, protocol): _endpoint(endpoint)
+            _MEMBERS.get(protocol, protocol): _endpoint(endpoint)
             for protocol, endpoint in user.endpoints.items()
         },
     }

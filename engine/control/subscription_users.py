@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_USERS: Final = 10_000
 """The contract publishes no number; filtered lists look through all of a domain's."""
+_DECISIVE: Final = (Status.UNCONFIRMED, Status.CONFIRMED)
+"""Statuses of which one endpoint decides what its user's is, the first one first."""
 _NAME_LENGTH: Final = 64
 _GROUPS: Final = 10
 # Chinese and English letters, digits, and underscores inside, one at a time.
@@ -96,13 +98,13 @@ class SubscriptionUsers:
             page = await self._records.page(domain_id, offset, limit)
             return Listing(await self._read(page.items), page.total)
         cards = await self._records.cards(domain_id)
-        statuses = await self._records.statuses(domain_id) if status is not None else {}
+        if status is not None:
+            has_status = _having(status, await self._records.by_status(domain_id))
+            cards = [card for card in cards if has_status(card.id)]
         found = newest_first(
             card
             for card in cards
-            if card.user is not None
-            and (wanted is None or wanted(card.user))
-            and (status is None or _overall(statuses.get(card.id, ())) is status)
+            if card.user is not None and (wanted is None or wanted(card.user))
         )
         part = window(found, None, offset, limit)
         topics = await self._records.read_many([card.id for card in part])
@@ -204,10 +206,17 @@ class SubscriptionUsers:
 
 def _overall(found: Collection[Status]) -> Status:
     """A user's status from its endpoints'."""
-    for status in (Status.UNCONFIRMED, Status.CONFIRMED):
-        if status in found:
-            return status
-    return Status.CANCELLED
+    return next((status for status in _DECISIVE if status in found), Status.CANCELLED)
+
+
+def _having(status: Status, users: Mapping[Status, set[str]]) -> Callable[[str], bool]:
+    """Whether `_overall` is this status for the user of an id; ``users`` by their endpoints'."""
+    decided: set[str] = set()
+    for one in _DECISIVE:
+        if one is status:
+            return (users[one] - decided).__contains__
+        decided |= users[one]
+    return lambda user_id: user_id not in decided
 
 
 def _unknown() -> Refused:

@@ -37,9 +37,10 @@ _CROWD = 10_000
 """Endpoints remembered as put off; of more the longest wait has long been reached."""
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
-_SUSPECT_SHARE = 16
-"""Suspects get a sixteenth of the second pool: each attempt at a silent endpoint costs a new
-connection and its timeout, five times what a delivery on a kept one does."""
+_SUSPECT_SHARE = 32
+"""Suspects get so small a part of the second pool since each attempt at a silent endpoint costs a
+new connection and its timeout, five times what a delivery on a kept one does. It is enough to try
+two thousand in five minutes, which is how long a parked endpoint waits."""
 _ENDPOINT_QUEUE = 256
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from engine.models import Status
 from engine.store.shards import read_fields
 from engine.store.subscription_lists import Scope
 from engine.urns import TopicUrn
@@ -17,7 +18,7 @@ from engine.urns import TopicUrn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Listing, Status, Subscription, SubscriptionUser, Topic, TopicCard
+    from engine.models import Listing, Subscription, SubscriptionUser, Topic, TopicCard
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.roster import Roster
@@ -64,12 +65,12 @@ class UserRecords:
         """What can be searched of all of a domain's users, in no order."""
         return await self._topics.cards(domain_id)
 
-    async def statuses(self, domain_id: str) -> dict[str, set[Status]]:
-        """The statuses that the endpoints of a domain's users have, by the users' ids."""
-        found: dict[str, set[Status]] = {}
-        for card in await self._roster.lists.all_cards(Scope(domain_id)):
-            found.setdefault(card.topic_id, set()).add(card.status)
-        return found
+    async def by_status(self, domain_id: str) -> dict[Status, set[str]]:
+        """For each status the ids of a domain's users that have an endpoint with it."""
+        cards = await self._roster.lists.all_cards(Scope(domain_id))
+        return {
+            status: {card.topic_id for card in cards if card.status is status} for status in Status
+        }
 
     async def read_many(self, user_ids: Sequence[str]) -> list[Topic]:
         """The topics of these users, without those that are gone."""
