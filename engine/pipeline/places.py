@@ -37,10 +37,9 @@ _CROWD = 10_000
 """Endpoints remembered as put off; of more the longest wait has long been reached."""
 _NEW_IN_FLIGHT = 4
 _SUSPECT_IN_FLIGHT = 2
-_SUSPECT_SHARE = 32
-"""Suspects get so small a part of the second pool since each attempt at a silent endpoint costs a
-new connection and its timeout, five times what a delivery on a kept one does. It is enough to try
-two thousand in five minutes, which is how long a parked endpoint waits."""
+_SUSPECT_SHARE = 16
+"""Suspects get a sixteenth of the second pool: each attempt at a silent endpoint costs a new
+connection and its timeout, five times what a delivery on a kept one does."""
 _ENDPOINT_QUEUE = 256
 
 
