@@ -228,14 +228,22 @@ class Subscriptions:
             kept = await lists.cards(scope)
             if kept is None:
                 return await self._read_through(scope, query, marker, after, offset, limit)
-            cards = query.among(kept)
-            is_marker = None if marker is None else lambda one: (one.topic_id, one.id) == after
-            part = window(cards, is_marker, offset, limit)
+            positions = query.among(kept)
+            is_marker = (
+                None if marker is None else lambda at: (kept.topic_id[at], kept.id[at]) == after
+            )
+            part = window(positions, is_marker, offset, limit)
             found = await self._roster.read_seats(
-                [((card.topic_id, card.id), (card.protocol, card.page, card.seat)) for card in part]
+                [
+                    (
+                        (kept.topic_id[at], kept.id[at]),
+                        (kept.protocol[at], kept.page[at], kept.seat[at]),
+                    )
+                    for at in part
+                ]
             )
             # What was deleted in between is left out.
-            return Listing(tuple(found.values()), len(cards))
+            return Listing(tuple(found.values()), len(positions))
         if marker is not None:
             rank = await lists.rank(scope, after) if after is not None else None
             offset = NOWHERE if rank is None else offset + rank + 1

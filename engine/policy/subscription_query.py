@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from engine.models import Subscription, SubscriptionCard
+    from engine.models import Status, Subscription, SubscriptionCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,67 @@ class SubscriptionQuery:
             and (self.remark is None or self.remark in one.remark.lower())
         )
 
-    def among(self, cards: Sequence[SubscriptionCard]) -> Sequence[SubscriptionCard]:
-        """Those of many that are found, in the same order; one condition after another."""
-        topics, protocol = self.topics, self.protocol
-        status, endpoint, remark = self.status, self.endpoint, self.remark
-        if topics is not None:
-            cards = [card for card in cards if card.topic_id in topics]
-        if protocol is not None:
-            cards = [card for card in cards if card.protocol == protocol]
-        if status is not None:
-            cards = [card for card in cards if card.status == status]
-        if endpoint is not None:
-            cards = [card for card in cards if endpoint in card.endpoint]
-        if remark is not None:
-            cards = [card for card in cards if remark in card.remark]
-        return cards
+    def among(self, kept: SubscriptionColumns) -> Sequence[int]:
+        """The positions of those that are found, in order."""
+        found: Sequence[int] = range(len(kept.order))
+        if (topics := self.topics) is not None:
+            topic_ids = kept.topic_id
+            found = [at for at in found if topic_ids[at] in topics]
+        if (protocol := self.protocol) is not None:
+            protocols = kept.protocol
+            found = [at for at in found if protocols[at] == protocol]
+        if (status := self.status) is not None:
+            statuses = kept.status
+            found = [at for at in found if statuses[at] == status]
+        if (endpoint := self.endpoint) is not None:
+            endpoints = kept.endpoint
+            found = [at for at in found if endpoint in endpoints[at]]
+        if (remark := self.remark) is not None:
+            remarks = kept.remark
+            found = [at for at in found if remark in remarks[at]]
+        return found
+
+
+class SubscriptionColumns(NamedTuple):
+    """Cards in the order of lists, member by member.
+
+    To look through thousands costs a third of what it does card by card.
+    """
+
+    order: list[str]
+    topic_id: list[str]
+    id: list[str]
+    protocol: list[str]
+    page: list[int]
+    seat: list[int]
+    status: list[Status]
+    endpoint: list[str]
+    remark: list[str]
+
+    @classmethod
+    def of(cls, cards: Sequence[SubscriptionCard]) -> Self:
+        """Of cards that are in order."""
+        members: Any = zip(*cards, strict=True) if cards else ((),) * len(cls._fields)
+        return cls(*map(list, members))
+
+    def copy(self) -> Self:
+        """One that may be changed."""
+        columns: tuple[Any, ...] = self
+        return type(self)(*(column.copy() for column in columns))
+
+    def replace(self, old: Sequence[SubscriptionCard], new: Sequence[SubscriptionCard]) -> None:
+        """Put cards in the places of others, which are in it."""
+        columns: tuple[list[Any], ...] = self
+        left = {card.order: card for card in new}
+        for card in old:
+            at = bisect_left(self.order, card.order)
+            renewed = left.pop(card.order, None)
+            for place, column in enumerate(columns):
+                if renewed is None:
+                    del column[at]
+                else:
+                    column[at] = renewed[place]
+        for card in left.values():
+            at = bisect_left(self.order, card.order)
+            for place, column in enumerate(columns):
+                column.insert(at, card[place])

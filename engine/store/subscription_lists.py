@@ -9,13 +9,13 @@ that is older than the question.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from engine.policy.subscription_query import SubscriptionColumns
 from engine.store.lines import Lines
 from engine.store.scripts import script
 from engine.store.shards import ask_topics
@@ -36,7 +36,6 @@ _SEATS: Final = 1024
 _CHUNK: Final = 1000
 _FEW: Final = 8
 """Pages that may have changed for their cards to be put in one by one."""
-_ORDER: Final = itemgetter(0)
 
 Place = tuple[str, str]
 """The ids of a subscription's topic and of itself."""
@@ -67,7 +66,7 @@ class _Searched(NamedTuple):
 
     versions: list[Versions]
     pages: list[Mapping[str, Cards]]
-    cards: list[SubscriptionCard]
+    columns: SubscriptionColumns
 
 
 class SubscriptionLists:
@@ -133,26 +132,26 @@ class SubscriptionLists:
 
     # By cards
 
-    async def cards(self, scope: Scope) -> Sequence[SubscriptionCard] | None:
+    async def cards(self, scope: Scope) -> SubscriptionColumns | None:
         """What is searched of a list, in its order; None if there are too many to be kept."""
         versions = await self._versions_of(scope)
         seated = sum(one.seated for part in versions for one in part.values())
         return await self._in_order(scope, versions) if seated <= _CARDS else None
 
-    async def all_cards(self, scope: Scope) -> Sequence[SubscriptionCard]:
+    async def all_cards(self, scope: Scope) -> SubscriptionColumns:
         """As `cards`, of a list that something else keeps short enough."""
         return await self._in_order(scope, await self._versions_of(scope))
 
-    async def _in_order(self, scope: Scope, versions: list[Versions]) -> Sequence[SubscriptionCard]:
+    async def _in_order(self, scope: Scope, versions: list[Versions]) -> SubscriptionColumns:
         """The cards of pages as a list shows them; only what has changed is looked at again."""
         known = self._searched.get(scope)
         pages = await self._read(versions, known)
-        cards = _sorted(pages) if known is None else _renewed(known, pages)
-        self._searched[scope] = _Searched(versions, pages, cards)
+        columns = _sorted(pages) if known is None else _renewed(known, pages)
+        self._searched[scope] = _Searched(versions, pages, columns)
         self._searched.move_to_end(scope)
-        while sum(len(one.cards) for one in self._searched.values()) > _CARDS:
+        while sum(len(one.columns.order) for one in self._searched.values()) > _CARDS:
             self._searched.popitem(last=False)
-        return cards
+        return columns
 
     async def _read(
         self, versions: Sequence[Versions], known: _Searched | None
@@ -216,12 +215,12 @@ class SubscriptionLists:
         return self._keys.project_subscriptions(scope.project_id)
 
 
-def _sorted(pages: Sequence[Mapping[str, Cards]]) -> list[SubscriptionCard]:
+def _sorted(pages: Sequence[Mapping[str, Cards]]) -> SubscriptionColumns:
     cards = chain.from_iterable(page for part in pages for page in part.values())
-    return sorted(cards, key=_ORDER)
+    return SubscriptionColumns.of(sorted(cards, key=itemgetter(0)))
 
 
-def _renewed(known: _Searched, pages: Sequence[Mapping[str, Cards]]) -> list[SubscriptionCard]:
+def _renewed(known: _Searched, pages: Sequence[Mapping[str, Cards]]) -> SubscriptionColumns:
     """The cards in order, those of unchanged pages left where they are."""
     changed = [
         (before.get(name, ()), part.get(name, ()))
@@ -231,22 +230,13 @@ def _renewed(known: _Searched, pages: Sequence[Mapping[str, Cards]]) -> list[Sub
         if before.get(name) is not part.get(name)
     ]
     if not changed:
-        return known.cards
+        return known.columns
     if len(changed) > _FEW:
         return _sorted(pages)
-    cards = known.cards.copy()
+    columns = known.columns.copy()
     for old, new in changed:
-        left = {card.order: card for card in new}
-        for card in old:
-            at = bisect_left(cards, card.order, key=_ORDER)
-            renewed = left.pop(card.order, None)
-            if renewed is None:
-                del cards[at]
-            else:
-                cards[at] = renewed
-        for card in left.values():
-            insort(cards, card, key=_ORDER)
-    return cards
+        columns.replace(old, new)
+    return columns
 
 
 def _member(scope: Scope, place: Place) -> str:

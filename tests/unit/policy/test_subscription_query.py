@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.models import Status, Subscription, SubscriptionCard
-from engine.policy.subscription_query import SubscriptionQuery
+from engine.policy.subscription_query import SubscriptionColumns, SubscriptionQuery
 
 TEXTS = st.text("aAbB:/", max_size=4)
 PROTOCOLS = st.sampled_from(["http", "sms"])
@@ -40,7 +40,8 @@ def test_cards_are_narrowed_to_what_is_found(
         cards.append(card)
         if query.finds(one):
             found.append(card)
-    assert list(query.among(cards)) == found
+    kept = SubscriptionColumns.of(cards)
+    assert [cards[at] for at in query.among(kept)] == found
 
 
 def test_every_part_of_a_query_counts() -> None:
@@ -64,3 +65,25 @@ def test_every_part_of_a_query_counts() -> None:
     }
     for name, value in others.items():
         assert not SubscriptionQuery(**fitting | {name: value}).finds(one)
+
+
+CARDS = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from(Status)), unique_by=lambda one: one[0]
+).map(lambda seats: [_card(order, status) for order, status in sorted(seats)])
+
+
+def _card(order: int, status: Status) -> SubscriptionCard:
+    return SubscriptionCard(f"{order:02}", "t", str(order), "http", 0, order, status, "e", "r")
+
+
+@given(CARDS, CARDS, st.sets(st.integers(0, 30)))
+def test_columns_are_renewed_as_if_made_anew(
+    before: list[SubscriptionCard], after: list[SubscriptionCard], changing: set[int]
+) -> None:
+    """Whatever of the cards comes, goes, changes or stays."""
+    old = [card for card in before if card.seat in changing]
+    new = [card for card in after if card.seat in changing]
+    rest = [card for card in before if card.seat not in changing]
+    columns = SubscriptionColumns.of(before).copy()
+    columns.replace(old, new)
+    assert columns == SubscriptionColumns.of(sorted(rest + new))
