@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.policy.rounds import ANSWERED, ENDED, OPEN, Call, Rounds, decide, next_look_ms
@@ -64,6 +64,7 @@ class Escalation:
         return OPEN * place + mark + OPEN * (len(self.rounds.line) - place - 1)
 
 
+@settings(deadline=None)
 @given(st.data(), POLICIES)
 def test_rounds_are_kept(data: st.DataObject, polling: dict[int, tuple[str, ...]]) -> None:
     """One after another until somebody answers; flushes may come late, twice, in any order."""
