@@ -176,7 +176,14 @@ async def _connect(node: Node) -> Link:
         loop.redis = socket.socket(kind)
         loop.redis.settimeout(10)
         loop.redis.connect(address)
-    return await loop.wait_for(asyncio.ensure_future(_connect_untold(node)))
+    opening = asyncio.ensure_future(_connect_untold(node))
+    try:
+        return await loop.wait_for(opening)
+    except asyncio.CancelledError:
+        # It may have come at the same moment as the connection, which then is nobody's.
+        if not opening.cancel() and not opening.cancelled() and opening.exception() is None:
+            opening.result().abort("given up")
+        raise
 
 
 def _loop() -> VirtualLoop:
