@@ -403,11 +403,11 @@ class Limits:
     ``max_bytes`` bounds what is merged of several messages; a single one is the adapter's to cut,
     split or reject if its platform takes less, since only that knows how much it is once
     rendered. ``confirm`` says whether a subscription must be confirmed; ``rates`` bound the
-    attempts, all of them at once (none: as fast as it goes);
-    ``digest`` says that what has to wait for them is merged (`ports.Merging`);
-    ``rounds`` that whom a topic's polling policy names has its turn round by round;
-    ``secret_endpoint`` marks endpoints that are secrets themselves and are kept encrypted.
-    ``confirmations`` are windows of confirmation messages for one endpoint.
+    attempts, all of them at once (none: as fast as it goes); ``digest`` says that what has to
+    wait for them is merged (`ports.Merging`), ``rounds`` that whom a topic's polling policy
+    names has its turn round by round; ``secret_endpoint`` marks endpoints that are secrets
+    themselves and are kept encrypted; ``confirmations`` are windows of confirmation messages
+    for one endpoint.
     """
 
     max_bytes: int = 262_144
@@ -429,13 +429,17 @@ class Rate:
 
     The engine keeps ``margin_s`` more between them: attempts start a little late, and travel
     for different times. Half of it is how late an attempt may start; one that is later waits
-    for another turn.
+    for another turn. Raises `ValueError` for a rate that nothing, or everything, would keep to.
     """
 
     count: int
     period_s: float
     margin_s: float
     of: str = ""
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.period_s <= 0 or self.margin_s < 0:
+            raise ValueError(f"a rate needs a count, a period and no negative margin: {self}")
 
 
 @dataclass(frozen=True, slots=True)

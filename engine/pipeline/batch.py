@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from engine.models import End
 from engine.pipeline.pages import NO_PAGE
 from engine.policy import detection, filters
-from engine.policy.rates import leeway_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,11 +126,11 @@ class Batch:
         "entry_id",
         "flushed_at",
         "lease_until",
-        "leeway_ms",
         "lines",
         "message",
         "noted",
         "once",
+        "paced",
         "page",
         "protocol",
         "reference",
@@ -167,8 +166,8 @@ class Batch:
         self.row = row
         self.adapter = adapter
         self.lease_until = lease_until
-        # How much later than reserved an attempt may start; 0: the protocol has no rates.
-        self.leeway_ms = leeway_ms(adapter.limits.rates)
+        # Whether the protocol has rates: who is bound by one starts in a turn of its own.
+        self.paced = bool(adapter.limits.rates)
         self.born = self.flushed_at = now
         self.message: Message | None = None
         self.content: Any = None

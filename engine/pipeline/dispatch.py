@@ -101,7 +101,7 @@ class Dispatcher:
         elif due and self._flow is not None and self._flow.concerns(batch):
             batch.running.add(_SOLO)
             self._spawn(self._within_limits(self._flow, batch, due))
-        elif due and batch.leeway_ms:
+        elif due and batch.paced:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))
         else:
@@ -112,7 +112,7 @@ class Dispatcher:
     async def _within_limits(self, flow: FlowControl, batch: Batch, due: list[Delivery]) -> None:
         """End what is over a flow limit; the rest goes on as if there were none."""
         due = await flow.let_through(batch, due)
-        if due and batch.leeway_ms:
+        if due and batch.paced:
             await self._at_their_rate(batch, due)
             return
         self._queue(batch, due)
@@ -202,7 +202,7 @@ class Dispatcher:
                     batch.running.add(delivery.seat)
                     self._end_now(delivery, End.WORKER_CRASH, "workers died on it")
                     continue
-                if batch.leeway_ms and not await self._turns.comes(delivery):
+                if batch.paced and not await self._turns.comes(delivery):
                     # Elsewhere how often the batch was claimed is forgotten.
                     continue
                 row.solo = delivery.seat
@@ -228,7 +228,7 @@ class Dispatcher:
     def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
         if deliveries:
             batch.running.update([delivery.seat for delivery in deliveries])
-            self.places.put(deliveries, first=batch.leeway_ms > 0)
+            self.places.put(deliveries, first=batch.paced)
 
     def _start(self, delivery: Delivery) -> Coroutine[Any, Any, None] | None:
         """Start one delivery, or decide at once that it is not to be sent now."""
@@ -244,7 +244,7 @@ class Dispatcher:
             self._postpone(delivery, now_ms)
         elif now_ms >= batch.deadline_ms:
             self._end_now(delivery, End.EXPIRED, "time_to_live passed")
-        elif batch.leeway_ms and not in_time(delivery, now_ms):
+        elif batch.paced and not in_time(delivery, now_ms):
             # It waits for another turn, which it reserves when that can be.
             quiet_ms = min(delivery.entry.state.quiet_until_ms, batch.deadline_ms)
             self._postpone(delivery, max(quiet_ms, now_ms))
@@ -253,7 +253,7 @@ class Dispatcher:
         ):
             delivery.started = now
             delivery.started_ms = now_ms
-            if batch.leeway_ms:
+            if batch.paced:
                 batch.use_turn(delivery.seat)
             return self._send(delivery)
         # The place that this one was let in for is the next one's.
@@ -349,7 +349,7 @@ class Dispatcher:
                 last = Try(tries, delivery.started_ms, took_ms, code, reason)
                 self._end(delivery, End.REJECTED, last)
             case Throttled(until_ms):
-                if batch.leeway_ms:
+                if batch.paced:
                     state.quiet_until_ms = max(until_ms, state.quiet_until_ms)
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
@@ -433,7 +433,7 @@ class Dispatcher:
             batch.running.add(_SOLO)
             self._spawn(self._by_rounds(batch, due))
             return
-        if due and batch.leeway_ms:
+        if due and batch.paced:
             batch.running.add(_SOLO)
             self._spawn(self._at_their_rate(batch, due))
             return

@@ -1,5 +1,7 @@
 """Rates: whose attempts are counted together."""
 
+import pytest
+
 from engine.models import Rate
 from engine.policy.rates import UNBOUND, leeway_ms, pace
 
@@ -34,3 +36,18 @@ def test_an_application_is_not_taken_for_an_endpoint() -> None:
 def test_a_subscription_that_no_rate_is_of_has_none() -> None:
     """Neither its own nor an application's."""
     assert pace((SHARED,), "group", {}) == ("group", (), 0)
+
+
+def test_a_rate_without_a_margin_binds_all_the_same() -> None:
+    """An attempt may then start at its time and hardly later."""
+    own = Rate(5, 1, 0)
+    assert pace((own,), "group", {}) == ("group", (own,), 1)
+
+
+@pytest.mark.parametrize(("count", "period_s", "margin_s"), [(0, 1, 0.1), (1, 0, 0.1), (1, 1, -1)])
+def test_a_rate_that_cannot_be_kept_to_is_refused(
+    count: int, period_s: float, margin_s: float
+) -> None:
+    """When the adapter declares it, not when a message waits for a turn that never comes."""
+    with pytest.raises(ValueError, match="a rate needs"):
+        Rate(count, period_s, margin_s)
