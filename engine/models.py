@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 PAGE_SEATS: Final = 256
@@ -22,6 +23,10 @@ RICH: Final = ":rich"
 
 INLINE: Final = -1
 """The page of a recipient who sits in no roster: the message itself holds it."""
+
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+"""The extension of a subscription that has none."""
 
 
 class Status(IntEnum):
@@ -46,8 +51,7 @@ class Kind(StrEnum):
     """To one that has agreed: the link by which it leaves."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionUser:
+class SubscriptionUser(NamedTuple):
     """A recipient of an account, whose endpoints topics may take over.
 
     They are kept as the subscriptions of a hidden topic of the user's own, whose project is the
@@ -68,8 +72,7 @@ class KmsBinding:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name.
 
     ``user`` is set for the hidden topic of a subscription user.
@@ -129,8 +132,7 @@ class Logtank:
     updated_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(NamedTuple):
     """One endpoint's wish for one topic's messages.
 
     ``page`` and ``seat`` say where the roster keeps it (`INLINE`: nowhere); ``first`` is the
@@ -147,7 +149,7 @@ class Subscription:
     seat: int
     first: int = 0
     remark: str = ""
-    extension: Mapping[str, object] = field(default_factory=dict)
+    extension: Mapping[str, object] = NOTHING
     created_ms: int = 0
     filters: tuple[FilterPolicy, ...] = ()
 

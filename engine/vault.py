@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _VERSION: Final = "v1."
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+"""From the alphabet of base64 that is safe in URLs to the usual one (RFC 4648 §5, §4)."""
 # A key file is 45 bytes; more is not one, and must not be read into memory.
 _FILE_LIMIT: Final = 1024
 
@@ -72,7 +74,8 @@ class Vault:
         if not token.startswith(_VERSION):
             raise StoreUnfit("A stored secret was written by an unknown version.")
         try:
-            raw = base64.b64decode(token[len(_VERSION) :], altchars=b"-_", validate=True)
+            text = token[len(_VERSION) :].encode().translate(_TO_STANDARD)
+            raw = binascii.a2b_base64(text, strict_mode=True)
             plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode())
             return plain.decode()
         except (InvalidTag, ValueError) as error:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -228,7 +228,7 @@ class FakeSubscriptions:
 
     async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
         _, found = await self.of_token(token, topic_urn)
-        self.known[found.urn] = replace(found, status=Status.CONFIRMED)
+        self.known[found.urn] = found._replace(status=Status.CONFIRMED)
         return found
 
     async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Any, Subscription]:

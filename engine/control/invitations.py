@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import Refused
@@ -107,7 +106,7 @@ class Invitations:
     ) -> None:
         """The text is for adapters that have no words of their own for link and code."""
         if topic.user:
-            topic = replace(topic, name=topic.user.name, display_name=topic.user.name)
+            topic = topic._replace(name=topic.user.name, display_name=topic.user.name)
         await self._publisher.address(
             topic, subscription, kind, Draft({"default": text}, code=code), link=link
         )

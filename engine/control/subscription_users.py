@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from engine.control.topics import newest_first
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from engine.control.subscriptions import Added, Request, Subscriptions
     from engine.control.topics import Topics
-    from engine.models import Subscription, Topic
+    from engine.models import Subscription, Topic, TopicCard
     from engine.store.user_records import UserRecords
 
 MAX_USERS: Final = 10_000
@@ -96,7 +97,8 @@ class SubscriptionUsers:
         """A window of a domain's users that are wanted, newest first, and their number."""
         if wanted is None and status is None:
             page = await self._records.page(domain_id, offset, limit)
-            return Listing(await self._read(page.items), page.total)
+            endpoints = await self._records.endpoints(page.items)
+            return Listing(_users(page.items, endpoints), page.total)
         cards = await self._records.cards(domain_id)
         if status is not None:
             has_status = _having(status, await self._records.by_status(domain_id))
@@ -107,8 +109,7 @@ class SubscriptionUsers:
             if card.user is not None and (wanted is None or wanted(card.user))
         )
         part = window(found, None, offset, limit)
-        topics = await self._records.read_many([card.id for card in part])
-        return Listing(await self._read(topics), len(found))
+        return Listing(await self._read(part), len(found))
 
     async def update(
         self,
@@ -133,8 +134,7 @@ class SubscriptionUsers:
         if name is None and groups is None:
             return
         described = user.described
-        changed = replace(
-            described,
+        changed = described._replace(
             name=described.name if name is None else name,
             groups=described.groups if groups is None else tuple(groups),
         )
@@ -199,9 +199,19 @@ class SubscriptionUsers:
         (endpoints,) = await self._records.endpoints([topic])
         return User(topic, endpoints)
 
-    async def _read(self, topics: Sequence[Topic]) -> tuple[User, ...]:
-        read = await self._records.endpoints(topics)
-        return tuple(User(*pair) for pair in zip(topics, read, strict=True))
+    async def _read(self, cards: Sequence[TopicCard]) -> tuple[User, ...]:
+        """The users that these are about, without those that are gone."""
+        topics, endpoints = await asyncio.gather(
+            self._records.read_many([card.id for card in cards]), self._records.endpoints(cards)
+        )
+        return _users(topics, endpoints)
+
+
+def _users(
+    topics: Sequence[Topic | None], endpoints: Sequence[Mapping[str, Subscription]]
+) -> tuple[User, ...]:
+    pairs = zip(topics, endpoints, strict=True)
+    return tuple(User(topic, one) for topic, one in pairs if topic is not None)
 
 
 def _overall(found: Collection[Status]) -> Status:

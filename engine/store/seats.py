@@ -12,13 +12,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.models import FilterPolicy, Status, Subscription, SubscriptionCard
+from engine.models import NOTHING, FilterPolicy, Status, Subscription, SubscriptionCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.vault import Vault
 
+# What `json.loads` does to a text, without the searches for blanks around it.
+_parse: Final = json.JSONDecoder().raw_decode
 _STATUSES: Final = {b"%d" % status: status for status in Status}
 
 
@@ -43,12 +45,11 @@ class Seats:
     ) -> Subscription:
         """Read a seat's value."""
         status, first, created, body = value.split(b" ", 3)
-        identifier, endpoint, remark, extension, *more = json.loads(body)
+        identifier, endpoint, remark, extension, *more = _parse(body.decode())[0]
         if protocol in self._secret_endpoints:
             endpoint = self._opened(identifier, endpoint)
-        if extension is None:
-            opened: Mapping[str, object] = {}
-        else:
+        opened = NOTHING
+        if extension is not None:
             opened = json.loads(self._vault.decrypt(extension, f"extension:{identifier}"))
         return Subscription(
             id=identifier,
@@ -56,7 +57,7 @@ class Seats:
             topic_urn=topic_urn,
             protocol=protocol,
             endpoint=endpoint,
-            status=Status(int(status)),
+            status=_STATUSES[status],
             page=page,
             seat=seat,
             first=int(first),

@@ -73,9 +73,9 @@ class UserRecords:
             found[status].add(user_id)
         return found
 
-    async def read_many(self, user_ids: Sequence[str]) -> list[Topic]:
-        """The topics of these users, without those that are gone."""
-        return [topic for topic in await self._topics.read_many(user_ids) if topic is not None]
+    async def read_many(self, user_ids: Sequence[str]) -> list[Topic | None]:
+        """The topics of these users; None for those that are gone."""
+        return await self._topics.read_many(user_ids)
 
     async def describe(self, topic: Topic, user: SubscriptionUser) -> bool:
         """Change name and groups; False if the user is gone."""
@@ -86,25 +86,24 @@ class UserRecords:
         urn = TopicUrn(self._region, topic.project_id, topic.name)
         return await self._topics.delete(urn, topic.id)
 
-    async def endpoints(self, topics: Sequence[Topic]) -> list[Endpoints]:
+    async def endpoints(self, users: Sequence[Topic | TopicCard]) -> list[Endpoints]:
         """The endpoints of each of these users; one question a shard."""
         key = self._keys.page
         places = [
-            (position, protocol)
-            for position, topic in enumerate(topics)
-            if topic.user is not None
-            for protocol in topic.user.protocols
+            (position, one.id, protocol)
+            for position, one in enumerate(users)
+            if one.user is not None
+            for protocol in one.user.protocols
         ]
         values = await read_fields(
             self._store,
             self._keys,
-            [(topics[one].id, key(topics[one].id, protocol, 0), 0) for one, protocol in places],
+            [(user_id, key(user_id, protocol, 0), 0) for _, user_id, protocol in places],
         )
-        found: list[Endpoints] = [{} for _ in topics]
-        for (position, protocol), (value, _) in zip(places, values, strict=True):
-            if value is not None:
-                topic = topics[position]
+        found: list[Endpoints] = [{} for _ in users]
+        for (position, user_id, protocol), (value, urn) in zip(places, values, strict=True):
+            if value is not None and urn is not None:
                 found[position][protocol] = self._roster.decode(
-                    topic.id, topic.urn, protocol, 0, 0, value
+                    user_id, urn.decode(), protocol, 0, 0, value
                 )
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -137,7 +136,7 @@ async def test_a_subscription_leaves_once(engine: Engine, topic: Topic) -> None:
 async def test_one_that_moved_is_not_touched(engine: Engine, topic: Topic) -> None:
     """Whoever holds an outdated place neither removes nor changes what sits there now."""
     first, second = await _seat(engine, topic, *_names(0, 2))
-    outdated = replace(first, seat=second.seat)
+    outdated = first._replace(seat=second.seat)
     before = await snapshot(engine.store)
     assert not await engine.roster.remove(outdated)
     assert not await engine.roster.set_status(outdated, Status.CANCELLED)

@@ -147,7 +147,7 @@ async def test_the_sandbox_is_another_server() -> None:
 async def test_each_attempt_has_the_same_id_and_each_delivery_its_own() -> None:
     """A UUID in its canonical form, of message and subscription."""
     phone = Phone()
-    other = replace(SUBSCRIPTION, id="c" * 32)
+    other = SUBSCRIPTION._replace(id="c" * 32)
     for subscription, message_id in ((SUBSCRIPTION, "1"), (other, "1"), (SUBSCRIPTION, "2")):
         for _ in range(2):
             await phone.push(subscription=subscription, id=message_id * 32)

@@ -34,7 +34,7 @@ from tests.sending import TOPIC_URN, subscription
 PROJECT = "762bdb3251034f268af0e395c53ea09b"
 URN = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:v1"
 SUBSCRIPTION = subscription("functionstage", URN)
-WORKFLOW = replace(SUBSCRIPTION, protocol="functiongraph", endpoint="48aff955-dd1b")
+WORKFLOW = SUBSCRIPTION._replace(protocol="functiongraph", endpoint="48aff955-dd1b")
 MESSAGE = replace(
     sending.MESSAGE,
     content={"default": "Hello", "functiongraph": "for workflows"},
@@ -66,7 +66,7 @@ async def sent(
 
 async def url(template: str, endpoint: str = URN) -> str:
     """Where an event for the function goes."""
-    return (await sent(subscription=replace(SUBSCRIPTION, endpoint=endpoint), url=template)).url
+    return (await sent(subscription=SUBSCRIPTION._replace(endpoint=endpoint), url=template)).url
 
 
 async def outcome_of(answer: Answer | TransportError) -> Outcome:

@@ -409,7 +409,7 @@ async def test_a_device_that_is_gone_gets_nothing() -> None:
 
 async def test_a_device_of_another_project_gets_nothing() -> None:
     """A URN that somebody has seen is no permission to send to it."""
-    foreign = replace(SUBSCRIPTION, topic_urn=f"urn:smn:region01:{'0' * 32}:orders")
+    foreign = SUBSCRIPTION._replace(topic_urn=f"urn:smn:region01:{'0' * 32}:orders")
     outcome = await Phone().push(subscription=foreign)
     assert outcome == Rejected("the endpoint belongs to another project")
 

@@ -84,7 +84,7 @@ async def send(
     adapter: SmtpAdapter, message: Message = MESSAGE, endpoint: str = "somebody@example.com"
 ) -> Outcome:
     """One attempt."""
-    target = adapter.prepare(replace(SUBSCRIPTION, endpoint=endpoint))
+    target = adapter.prepare(SUBSCRIPTION._replace(endpoint=endpoint))
     return await adapter.send(adapter.render(message, "email"), target)
 
 

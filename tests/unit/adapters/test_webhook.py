@@ -190,7 +190,7 @@ async def test_text_of_our_own_speaks_the_messages_language() -> None:
 
 async def test_custom_headers_go_with_notifications_only() -> None:
     """They are for confirmed subscriptions: an invitation might go to somebody else."""
-    subscription = replace(SUBSCRIPTION, extension={"header": {"X-Token": "secret value"}})
+    subscription = SUBSCRIPTION._replace(extension={"header": {"X-Token": "secret value"}})
     request, _ = await sent(MESSAGE, subscription)
     assert request.headers["X-Token"] == "secret value"
     for message in (INVITATION, FAREWELL):
@@ -201,7 +201,7 @@ async def test_custom_headers_go_with_notifications_only() -> None:
 async def test_each_subscriber_has_a_link_of_its_own() -> None:
     """Only the unsubscribe link differs between two subscribers of a message."""
     _, one = await sent(MESSAGE)
-    _, two = await sent(MESSAGE, replace(SUBSCRIPTION, id="c" * 32))
+    _, two = await sent(MESSAGE, SUBSCRIPTION._replace(id="c" * 32))
     assert one.pop("unsubscribe_url") == two.pop("unsubscribe_url").replace("c" * 32, "b" * 32)
     assert one == two
 
@@ -311,7 +311,7 @@ async def test_one_signature_serves_all_recipients() -> None:
     adapter = WebhookAdapter(fake_ports(signer=Counting()))
     content = adapter.render(MESSAGE, "https")
     for digit in "0123456789abcdef":
-        target = adapter.prepare(replace(SUBSCRIPTION, id=digit * 32))
+        target = adapter.prepare(SUBSCRIPTION._replace(id=digit * 32))
         await adapter.send(content, target)
     assert len(signed) == 1
 
