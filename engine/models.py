@@ -75,7 +75,8 @@ class KmsBinding:
 class Topic(NamedTuple):
     """A topic. ``id`` is 32 hex digits and never reused; ``urn`` is its public name.
 
-    ``user`` is set for the hidden topic of a subscription user.
+    ``user`` is set for the hidden topic of a subscription user. A plain tuple, since one list may
+    be about thousands.
     """
 
     id: str
@@ -87,20 +88,6 @@ class Topic(NamedTuple):
     created_ms: int
     updated_ms: int
     kms: KmsBinding | None = None
-    user: SubscriptionUser | None = None
-
-
-class TopicCard(NamedTuple):
-    """What lists search of a topic; sorted as tuples, cards stand as lists show topics backwards.
-
-    ``user`` as in `Topic`. A plain tuple, since one list may be about thousands.
-    """
-
-    created_ms: int
-    id: str
-    name: str
-    display_name: str
-    enterprise_project_id: str
     user: SubscriptionUser | None = None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from engine.api.call import Call
     from engine.iam.callers import Caller
-    from engine.models import TopicCard
+    from engine.models import Topic
 
 _STATES: Final = {State.RESTRICTED: "SMN.0070", State.SUSPENDED: "SMN.0071"}
 
@@ -96,7 +96,7 @@ def permit(
         raise Refused("SMN.00308", action)
 
 
-async def visible(call: Call) -> Callable[[TopicCard], bool] | None:
+async def visible(call: Call) -> Callable[[Topic], bool] | None:
     """Which topics, or tagged resources, of its project a list may show; None for all."""
     caller, engine, action = call.identity, call.services.engine, call.route.action
     if not caller.rights.selective or callable(action):
@@ -104,10 +104,10 @@ async def visible(call: Call) -> Callable[[TopicCard], bool] | None:
     project, kind = caller.project_id, call.path.get("resource_type", TOPIC)
     tagged = await engine.tags.by_id(project, kind)
 
-    def seen(card: TopicCard) -> bool:
-        topic = engine.topics.urn(project, card.name) if kind == TOPIC else None
-        facts = facts_of(card.enterprise_project_id, tagged.get(card.id, {}))
-        return _allows(call, action, topic, facts)
+    def seen(topic: Topic) -> bool:
+        urn = engine.topics.urn(project, topic.name) if kind == TOPIC else None
+        facts = facts_of(topic.enterprise_project_id, tagged.get(topic.id, {}))
+        return _allows(call, action, urn, facts)
 
     return seen
 

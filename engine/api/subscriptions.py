@@ -220,8 +220,8 @@ async def _seen(call: Call) -> set[str] | None:
     seen = await visible(call)
     if seen is None:
         return None
-    cards = await call.services.engine.topics.cards(call.identity.project_id)
-    return {card.id for card in cards if seen(card)}
+    topics = await call.services.engine.topics.all(call.identity.project_id)
+    return {topic.id for topic in topics if seen(topic)}
 
 
 async def list_by_topic(call: Call) -> dict[str, Any]:

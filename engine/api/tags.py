@@ -271,15 +271,15 @@ def _conditions(given: list[Condition] | None) -> Conditions:
 
 
 def _instance(tagged: Tagged) -> dict[str, Any]:
-    card = tagged.card
+    topic = tagged.topic
     return {
-        "resource_id": card.id,
-        "resource_name": card.name,
+        "resource_id": topic.id,
+        "resource_name": topic.name,
         "resource_detail": {
-            "enterprise_project_id": card.enterprise_project_id,
-            "detailId": card.id,
+            "enterprise_project_id": topic.enterprise_project_id,
+            "detailId": topic.id,
             "topic_urn": tagged.urn,
-            "display_name": card.display_name,
+            "display_name": topic.display_name,
         }
         if tagged.urn
         else None,

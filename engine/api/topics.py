@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.api.call import Call
-    from engine.models import Attribute, Topic, TopicCard
+    from engine.models import Attribute, Topic
 
 _ANY_PROJECT = "all_granted_eps"
 NO_ENTERPRISE_PROJECT = "0"
@@ -242,7 +242,7 @@ def _policy(policy: Attribute) -> dict[str, str]:
     }
 
 
-def _filter(asked: ListTopics) -> Callable[[Topic | TopicCard], bool] | None:
+def _filter(asked: ListTopics) -> Callable[[Topic], bool] | None:
     name, topic_id = asked.name, asked.topic_id
     part = (asked.fuzzy_name or "").lower()
     shown = (asked.fuzzy_display_name or "").lower()
@@ -252,7 +252,7 @@ def _filter(asked: ListTopics) -> Callable[[Topic | TopicCard], bool] | None:
     if not (name or topic_id or part or shown or enterprise):
         return None
 
-    def wanted(topic: Topic | TopicCard) -> bool:
+    def wanted(topic: Topic) -> bool:
         return (
             (name is None or topic.name == name)
             and (topic_id is None or topic.id == topic_id)

@@ -21,7 +21,7 @@ from engine.urns import ApplicationUrn, parse_application
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engine.models import Topic, TopicCard
+    from engine.models import Topic
     from engine.ports import Adapter
     from engine.store.applications import Application, ApplicationRecords
     from engine.store.homes import Homes
@@ -153,14 +153,14 @@ class Applications:
 
     async def with_id(self, project_id: str, identifier: str) -> Sequence[Application]:
         """The application with this id, if there is one."""
-        cards = await self._records.cards(project_id)
+        cards = await self._records.all(project_id)
         names = {card.name for card in cards if card.id == identifier}
         found = [one for name in names for one in await self.named(project_id, name)]
         return [one for one in found if one.id == identifier]
 
-    async def cards(self, project_id: str) -> Sequence[TopicCard]:
+    async def all(self, project_id: str) -> Sequence[Topic]:
         """What queries of tags search of a project's applications, supported or not."""
-        return await self._records.cards(project_id)
+        return await self._records.all(project_id)
 
     def check_supported(self) -> None:
         """Code SMN.0116 if nothing speaks to mobile platforms."""

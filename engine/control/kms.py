@@ -84,7 +84,7 @@ class Kms:
 
     async def _write(self, topic: Topic, expected: str, binding: KmsBinding | None) -> bool:
         """Change the record; False if it holds another binding by now."""
-        verdict = await self._records.bind_key(topic.id, expected, binding)
+        verdict = await self._records.bind_key(topic, expected, binding)
         if verdict == _GONE:
             raise Refused("SMN.0006")
         return verdict == _DONE

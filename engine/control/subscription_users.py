@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from engine.control.subscriptions import Added, Request, Subscriptions
     from engine.control.topics import Topics
-    from engine.models import Subscription, Topic, TopicCard
+    from engine.models import Subscription, Topic
     from engine.store.user_records import UserRecords
 
 MAX_USERS: Final = 10_000
@@ -97,19 +96,17 @@ class SubscriptionUsers:
         """A window of a domain's users that are wanted, newest first, and their number."""
         if wanted is None and status is None:
             page = await self._records.page(domain_id, offset, limit)
-            endpoints = await self._records.endpoints(page.items)
-            return Listing(_users(page.items, endpoints), page.total)
-        cards = await self._records.cards(domain_id)
+            return Listing(await self._read(page.items), page.total)
+        topics = await self._records.all(domain_id)
         if status is not None:
             has_status = _having(status, await self._records.by_status(domain_id))
-            cards = [card for card in cards if has_status(card.id)]
+            topics = [topic for topic in topics if has_status(topic.id)]
         found = newest_first(
-            card
-            for card in cards
-            if card.user is not None and (wanted is None or wanted(card.user))
+            topic
+            for topic in topics
+            if topic.user is not None and (wanted is None or wanted(topic.user))
         )
-        part = window(found, None, offset, limit)
-        return Listing(await self._read(part), len(found))
+        return Listing(await self._read(window(found, None, offset, limit)), len(found))
 
     async def update(
         self,
@@ -199,19 +196,9 @@ class SubscriptionUsers:
         (endpoints,) = await self._records.endpoints([topic])
         return User(topic, endpoints)
 
-    async def _read(self, cards: Sequence[TopicCard]) -> tuple[User, ...]:
-        """The users that these are about, without those that are gone."""
-        topics, endpoints = await asyncio.gather(
-            self._records.read_many([card.id for card in cards]), self._records.endpoints(cards)
-        )
-        return _users(topics, endpoints)
-
-
-def _users(
-    topics: Sequence[Topic | None], endpoints: Sequence[Mapping[str, Subscription]]
-) -> tuple[User, ...]:
-    pairs = zip(topics, endpoints, strict=True)
-    return tuple(User(topic, one) for topic, one in pairs if topic is not None)
+    async def _read(self, topics: Sequence[Topic]) -> tuple[User, ...]:
+        read = await self._records.endpoints(topics)
+        return tuple(User(*pair) for pair in zip(topics, read, strict=True))
 
 
 def _overall(found: Collection[Status]) -> Status:

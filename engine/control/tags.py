@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.control.topics import newest_first
 from engine.errors import Refused
-from engine.models import Listing, TopicCard
+from engine.models import Listing, Topic
 from engine.policy.texts import is_line
 from engine.store.tag_records import Added
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from engine.control.applications import Applications
     from engine.control.topics import Topics
-    from engine.models import Topic
     from engine.policy.tag_query import TagQuery
     from engine.store.tag_records import TagRecords
 
@@ -32,7 +31,7 @@ MAX_KEY: Final = 128
 MAX_VALUE: Final = 256
 
 
-Seen = Callable[["TopicCard"], bool]
+Seen = Callable[[Topic], bool]
 """Whether somebody may see a resource."""
 
 
@@ -41,7 +40,7 @@ class Tagged:
     """A resource that a query has found, with its tags. Only a topic has a URN here."""
 
     urn: str
-    card: TopicCard
+    topic: Topic
     tags: dict[str, str]
 
 
@@ -138,7 +137,7 @@ class Tags:
         found: dict[str, set[str]] = {}
         tagged = await self.by_id(project_id, kind)
         if seen is not None:
-            shown = {card.id for card in await self._cards(project_id, kind) if seen(card)}
+            shown = {one.id for one in await self._all(project_id, kind) if seen(one)}
             tagged = {one: tags for one, tags in tagged.items() if one in shown}
         for tags in tagged.values():
             for key, value in tags.items():
@@ -159,24 +158,19 @@ class Tags:
 
         Only those that may be ``seen``, if that is told.
         """
-        cards, tags = await asyncio.gather(
-            self._cards(project_id, kind), self.by_id(project_id, kind)
+        topics, tags = await asyncio.gather(
+            self._all(project_id, kind), self.by_id(project_id, kind)
         )
         none: dict[str, str] = {}
         if seen is not None:
-            cards = [card for card in cards if seen(card)]
-        own = [tags.get(card.id, none) for card in cards]
-        found = [cards[one] for one in query.among([card.name for card in cards], own)]
+            topics = [topic for topic in topics if seen(topic)]
+        own = [tags.get(topic.id, none) for topic in topics]
+        found = [topics[one] for one in query.among([topic.name for topic in topics], own)]
         window = newest_first(found)[offset : offset + limit]
-        urn = self._topics.urn
         return Listing(
             tuple(
-                Tagged(
-                    str(urn(project_id, card.name)) if kind == TOPIC else "",
-                    card,
-                    tags.get(card.id, none),
-                )
-                for card in window
+                Tagged(topic.urn if kind == TOPIC else "", topic, tags.get(topic.id, none))
+                for topic in window
             ),
             len(found),
         )
@@ -185,13 +179,13 @@ class Tags:
         is_topic = topic.urn == str(self._topics.urn(topic.project_id, topic.name))
         return self._records[TOPIC if is_topic else APPLICATION]
 
-    async def _cards(self, project_id: str, kind: str) -> Sequence[TopicCard]:
+    async def _all(self, project_id: str, kind: str) -> Sequence[Topic]:
         check_kind(kind)
         if kind == TOPIC:
-            return await self._topics.cards(project_id)
+            return await self._topics.all(project_id)
         if kind != APPLICATION:
             return ()
-        return await self._applications.cards(project_id)
+        return await self._applications.all(project_id)
 
     async def _application(self, project_id: str, resource: str, *, by_name: bool) -> Topic | None:
         find = self._applications.named if by_name else self._applications.with_id

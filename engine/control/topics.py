@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.control.windows import NOWHERE, window
@@ -13,7 +14,7 @@ from engine.urns import TOPIC_ID, TOPIC_NAME, TopicUrn, parse_topic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from engine.models import Topic, TopicCard
+    from engine.models import Topic
     from engine.settings import Settings
     from engine.store.topic_records import TopicRecords
 
@@ -114,40 +115,33 @@ class Topics:
     async def search(
         self,
         project_id: str,
-        wanted: Callable[[TopicCard], bool],
+        wanted: Callable[[Topic], bool],
         *,
         marker: str | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Listing[Topic]:
-        """A window of the topics whose cards are wanted, newest first, and the number of all.
+        """A window of the topics that are wanted, newest first, and the number of all.
 
         With a marker the window begins after the topic of this URN; if that is none of them,
         there is nothing in it.
         """
-        found = newest_first([c for c in await self._records.cards(project_id) if wanted(c)])
+        found = newest_first(one for one in await self.all(project_id) if wanted(one))
+        is_marker = None if marker is None else lambda topic: topic.urn == marker
+        return Listing(tuple(window(found, is_marker, offset, limit)), len(found))
 
-        def is_marker(card: TopicCard) -> bool:
-            return str(self.urn(project_id, card.name)) == marker
-
-        part = window(found, None if marker is None else is_marker, offset, limit)
-        ids = [card.id for card in part]
-        topics = await self._records.read_many(ids)
-        # What was deleted in between is left out.
-        return Listing(tuple(one for one in topics if one is not None), len(found))
-
-    async def cards(self, project_id: str) -> Sequence[TopicCard]:
-        """What can be searched of all of a project's topics, in no order."""
-        return await self._records.cards(project_id)
+    async def all(self, project_id: str) -> Sequence[Topic]:
+        """All of a project's topics, in no order."""
+        return await self._records.all(project_id)
 
     def urn(self, project_id: str, name: str) -> TopicUrn:
         """The URN of a project's topic."""
         return TopicUrn(self._settings.region, project_id, name)
 
 
-def newest_first(cards: Iterable[TopicCard]) -> list[TopicCard]:
-    """Cards in the order of lists (SMN API, "Order"), ties by id."""
-    return sorted(cards, reverse=True)
+def newest_first(topics: Iterable[Topic]) -> list[Topic]:
+    """Topics in the order of lists (SMN API, "Order"), ties by id."""
+    return sorted(topics, key=attrgetter("created_ms", "id"), reverse=True)
 
 
 def _check_display_name(text: str) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from engine.models import SubscriptionCard
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from engine.models import Status, Subscription, SubscriptionCard
+    from engine.models import Status, Subscription
+
+_ANSWERS: Final = 4
+"""Answers that are kept of a list, of some hundred KB each where they are long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class SubscriptionQuery:
     remark: str | None = None
     topics: Collection[str] | None = None
 
-    def finds(self, one: Subscription) -> bool:
+    def finds(self, one: Subscription | SubscriptionCard) -> bool:
         """Whether a subscription is one of them."""
         return (
             (self.topics is None or one.topic_id in self.topics)
@@ -37,7 +43,19 @@ class SubscriptionQuery:
         )
 
     def among(self, kept: SubscriptionColumns) -> Sequence[int]:
-        """The positions of those that are found, in order."""
+        """The positions of those that are found, in order; they hold as long as the columns."""
+        if self.topics is not None:
+            return self._search(kept)
+        answer = kept.answers.get(self)
+        if answer is None:
+            answer = kept.answers[self] = list(self._search(kept))
+            if len(kept.answers) > _ANSWERS:
+                kept.answers.popitem(last=False)
+        else:
+            kept.answers.move_to_end(self)
+        return answer
+
+    def _search(self, kept: SubscriptionColumns) -> Sequence[int]:
         found: Sequence[int] = range(len(kept.order))
         if (topics := self.topics) is not None:
             topic_ids = kept.topic_id
@@ -57,10 +75,13 @@ class SubscriptionQuery:
         return found
 
 
-class SubscriptionColumns(NamedTuple):
-    """Cards in the order of lists, member by member.
+@dataclass(slots=True)
+class SubscriptionColumns:
+    """Cards in the order of lists, member by member: to look through thousands costs a third.
 
-    To look through thousands costs a third of what it does card by card.
+    The ``answers`` to the latest queries stay with them: who reads a list page by page has it
+    searched once, and of a card that changes it is looked up anew whether it belongs to each. The
+    owner may change them whenever somebody else runs: nobody else keeps them over an ``await``.
     """
 
     order: list[str]
@@ -72,31 +93,44 @@ class SubscriptionColumns(NamedTuple):
     status: list[Status]
     endpoint: list[str]
     remark: list[str]
+    answers: OrderedDict[SubscriptionQuery, list[int]] = field(
+        default_factory=OrderedDict, compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, cards: Sequence[SubscriptionCard]) -> Self:
         """Of cards that are in order."""
-        members: Any = zip(*cards, strict=True) if cards else ((),) * len(cls._fields)
-        return cls(*map(list, members))
-
-    def copy(self) -> Self:
-        """One that may be changed."""
-        columns: tuple[Any, ...] = self
-        return type(self)(*(column.copy() for column in columns))
+        none = [()] * len(SubscriptionCard._fields)
+        columns: Any = map(list, zip(*cards, strict=True) if cards else none)
+        return cls(*columns)
 
     def replace(self, old: Sequence[SubscriptionCard], new: Sequence[SubscriptionCard]) -> None:
         """Put cards in the places of others, which are in it."""
-        columns: tuple[list[Any], ...] = self
+        columns = [getattr(self, name) for name in SubscriptionCard._fields]
         left = {card.order: card for card in new}
         for card in old:
             at = bisect_left(self.order, card.order)
             renewed = left.pop(card.order, None)
-            for place, column in enumerate(columns):
-                if renewed is None:
+            if renewed is None:
+                self.answers.clear()
+                for column in columns:
                     del column[at]
-                else:
-                    column[at] = renewed[place]
+            else:
+                for column, value in zip(columns, renewed, strict=True):
+                    column[at] = value
+                for query, answer in self.answers.items():
+                    _review(answer, at, belongs=query.finds(renewed))
         for card in left.values():
             at = bisect_left(self.order, card.order)
-            for place, column in enumerate(columns):
-                column.insert(at, card[place])
+            self.answers.clear()
+            for column, value in zip(columns, card, strict=True):
+                column.insert(at, value)
+
+
+def _review(answer: list[int], at: int, *, belongs: bool) -> None:
+    place = bisect_left(answer, at)
+    known = place < len(answer) and answer[place] == at
+    if known and not belongs:
+        del answer[place]
+    elif belongs and not known:
+        answer.insert(place, at)

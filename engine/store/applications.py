@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.models import Listing, TopicCard
+from engine.models import Listing, Topic
 from engine.store.devices import device_keys
 from engine.store.scripts import script
 from engine.urns import ApplicationUrn
@@ -122,15 +122,15 @@ class ApplicationRecords:
         found = (self._application(urn, flat) for urn, flat in zip(urns, flats, strict=True))
         return [one for one in found if one is not None]
 
-    async def cards(self, project_id: str) -> list[TopicCard]:
-        """What queries of tags search of all of a project's."""
+    async def all(self, project_id: str) -> list[Topic]:
+        """All of a project's in the form of topics: what queries of tags search."""
         urns = await self.urns(project_id)
         if not urns:
             return []
         keys = [self._key(urn) for urn in urns]
         heads = await self._store.run(_HEADS, keys, ("id", "created"))
         return [
-            TopicCard(int(created), identifier.decode(), urn.name, "", "")
+            _as_topic(identifier.decode(), urn, int(created))
             for urn, (identifier, created) in zip(urns, heads, strict=True)
             if identifier is not None
         ]
@@ -161,3 +161,9 @@ class ApplicationRecords:
             self._vault.decrypt(stored[b"principal"], context),
             self._vault.decrypt(stored[b"credential"], context),
         )
+
+
+def _as_topic(application_id: str, urn: ApplicationUrn, created_ms: int) -> Topic:
+    """An application in the form of its home, a topic's: with what it has of that."""
+    name, project = urn.name, urn.project_id
+    return Topic(application_id, str(urn), name, project, "", "", created_ms, created_ms)

@@ -2,15 +2,16 @@
 
 The hash's field ``v`` counts its changes, and the scripts that change a line count it. Whoever
 searches asks each shard for what is new since the count that it knows, so that it never takes
-anything old for true and parses only the shards that have changed.
+anything old for true, reads only the shards that have changed and parses only what has.
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple
 
+from engine.store.parsed_hash import Line, ParsedHash, unread
 from engine.store.scripts import script
 
 if TYPE_CHECKING:
@@ -24,9 +25,16 @@ _VERSION: Final = b"v"
 _PROJECTS: Final = 32
 """Projects that are kept: each may take some megabytes."""
 
-Line = TypeVar("Line")
-_Part = tuple[str, dict[str, Line]]
-"""A shard's count of changes, and its lines by resource id."""
+
+class _Part(NamedTuple, Generic[Line]):
+    """A shard's count of changes, and its lines by resource id."""
+
+    version: str
+    hash: ParsedHash[Line]
+
+
+def _unknown() -> _Part[Line]:
+    return _Part("0", unread())
 
 
 class Lines(Generic[Line]):
@@ -55,25 +63,28 @@ class Lines(Generic[Line]):
         return lines
 
     async def _parts(self, places: Sequence[tuple[int, str]]) -> list[Mapping[str, Line]]:
-        known = [self._known.get(place, ("0", {})) for place in places]
+        known = [self._known.get(place) or _unknown() for place in places]
         replies = await self._store.run_many(
             [
-                (_READ, (self._key(*place),), (version,))
-                for place, (version, _) in zip(places, known, strict=True)
+                (_READ, (self._key(*place),), (part.version,))
+                for place, part in zip(places, known, strict=True)
             ]
         )
         found: list[Mapping[str, Line]] = []
         for place, part, flat in zip(places, known, replies, strict=True):
-            self._known[place] = part if flat is None else self._parsed(flat)
+            self._known[place] = part if flat is None else self._renewed(part, flat)
             self._known.move_to_end(place)
-            found.append(self._known[place][1])
+            found.append(self._known[place].hash.lines)
         while len(self._known) > _PROJECTS * len(self._shards):
             self._known.popitem(last=False)
         return found
 
-    def _parsed(self, flat: Sequence[bytes]) -> _Part[Line]:
+    def _renewed(self, part: _Part[Line], flat: Sequence[bytes]) -> _Part[Line]:
+        raw = dict(zip(flat[::2], flat[1::2], strict=True))
+        version = raw.pop(_VERSION).decode()
+        return _Part(version, part.hash.read_again(raw, self._parsed))
+
+    def _parsed(self, raw: Mapping[bytes, bytes]) -> list[Line]:
         """All at once: as documents of their own, thousands take several times as long."""
-        values = json.loads(b"[%b]" % b",".join(flat[1::2]))
-        lines = {name.decode(): value for name, value in zip(flat[::2], values, strict=True)}
-        version = str(lines.pop(_VERSION.decode()))
-        return version, {name: self._read(name, value) for name, value in lines.items()}
+        values = json.loads(b"[%b]" % b",".join(raw.values()))
+        return [self._read(name.decode(), value) for name, value in zip(raw, values, strict=True)]

@@ -71,28 +71,26 @@ class Seats:
 
     def cards(
         self, topic_id: str, protocol: str, page: int, seats: Mapping[bytes, bytes]
-    ) -> tuple[SubscriptionCard, ...]:
-        """What lists search of those in one page, in the order of lists."""
+    ) -> list[SubscriptionCard]:
+        """What lists search of some of one page, in the same order."""
         parts = [value.split(b" ", 3) for value in seats.values()]
         # All at once: as documents of their own they take several times as long.
         bodies = json.loads(b"[%b]" % b",".join(part[3] for part in parts))
         secret = protocol in self._secret_endpoints
-        return tuple(
-            sorted(
-                SubscriptionCard(
-                    f"{created.decode()}{topic_id}{body[0]}",
-                    topic_id,
-                    body[0],
-                    protocol,
-                    page,
-                    int(seat),
-                    _STATUSES[status],
-                    self._opened(*body[:2]) if secret else body[1],
-                    body[2].lower(),
-                )
-                for seat, (status, _, created, _), body in zip(seats, parts, bodies, strict=True)
+        return [
+            SubscriptionCard(
+                f"{created.decode()}{topic_id}{body[0]}",
+                topic_id,
+                body[0],
+                protocol,
+                page,
+                int(seat),
+                _STATUSES[status],
+                self._opened(*body[:2]) if secret else body[1],
+                body[2].lower(),
             )
-        )
+            for seat, (status, _, created, _), body in zip(seats, parts, bodies, strict=True)
+        ]
 
     def encode(self, protocol: str, identifier: str, wish: Wish) -> tuple[str, str, str]:
         """A new one as the script takes it: id, digest of its endpoint, JSON."""

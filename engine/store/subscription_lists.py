@@ -11,36 +11,38 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from engine.models import SubscriptionCard
 from engine.policy.subscription_query import SubscriptionColumns
 from engine.store.lines import Lines
+from engine.store.parsed_hash import ParsedHash, unread
 from engine.store.scripts import script
 from engine.store.shards import ask_topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from engine.models import SubscriptionCard
     from engine.store.connection import Call, Store
     from engine.store.keys import Keys
     from engine.store.seats import Seats
 
 _READ: Final = script(__file__, "hashes_read")
 _CARDS: Final = 100_000
-"""Cards that a process keeps, some 50 MB, and so the longest list that is searched by them."""
+"""Cards that a process keeps, some 70 MB, and so the longest list that is searched by them."""
 _SEATS: Final = 1024
 """Seats that are read and parsed at once: a few milliseconds."""
 _CHUNK: Final = 1000
-_FEW: Final = 8
-"""Pages that may have changed for their cards to be put in one by one."""
+_FEW: Final = 256
+"""Cards that may have changed for them to be put in one by one."""
 
 Place = tuple[str, str]
 """The ids of a subscription's topic and of itself."""
-Cards = tuple["SubscriptionCard", ...]
-"""Those of one page, in the order of lists."""
+Cards = Mapping[str, SubscriptionCard]
+"""Those of one page by their seats."""
 
 
 class Scope(NamedTuple):
@@ -61,6 +63,16 @@ Versions = Mapping[str, _Version]
 """The versions of pages by their names."""
 
 
+class _Page(NamedTuple):
+    """A page's cards, and the token that it had with them."""
+
+    token: str
+    cards: ParsedHash[SubscriptionCard]
+
+
+_UNREAD: Final = _Page("", unread())
+
+
 class _Searched(NamedTuple):
     """What is kept of a list that has been searched, and not changed: by shards, and in order."""
 
@@ -77,7 +89,7 @@ class SubscriptionLists:
         self._keys = keys
         self._seats = seats
         self._versions = Lines(store, keys, keys.versions, _version)
-        self._pages: OrderedDict[str, tuple[str, Cards]] = OrderedDict()
+        self._pages: OrderedDict[str, _Page] = OrderedDict()
         self._kept = 0
         self._searched: OrderedDict[Scope, _Searched] = OrderedDict()
 
@@ -133,7 +145,10 @@ class SubscriptionLists:
     # By cards
 
     async def cards(self, scope: Scope) -> SubscriptionColumns | None:
-        """What is searched of a list, in its order; None if there are too many to be kept."""
+        """What is searched of a list, in its order; None if there are too many to be kept.
+
+        It holds until the next ``await``.
+        """
         versions = await self._versions_of(scope)
         seated = sum(one.seated for part in versions for one in part.values())
         return await self._in_order(scope, versions) if seated <= _CARDS else None
@@ -144,8 +159,9 @@ class SubscriptionLists:
 
     async def _in_order(self, scope: Scope, versions: list[Versions]) -> SubscriptionColumns:
         """The cards of pages as a list shows them; only what has changed is looked at again."""
+        pages = await self._read(versions, self._searched.get(scope))
+        # Another question may have been answered meanwhile.
         known = self._searched.get(scope)
-        pages = await self._read(versions, known)
         columns = _sorted(pages) if known is None else _renewed(known, pages)
         self._searched[scope] = _Searched(versions, pages, columns)
         self._searched.move_to_end(scope)
@@ -166,10 +182,10 @@ class SubscriptionLists:
                 continue
             fresh: dict[str, Cards] = {}
             for name, version in part.items():
-                token, cards = self._pages.get(name, ("", ()))
-                if token == version.token:
+                known_page = self._pages.get(name, _UNREAD)
+                if known_page.token == version.token:
                     self._pages.move_to_end(name)
-                    fresh[name] = cards
+                    fresh[name] = known_page.cards.lines
                 else:
                     stale[name], home[name] = version.seated, fresh
             found.append(fresh)
@@ -196,18 +212,18 @@ class SubscriptionLists:
 
     def _parsed(self, name: str, flat: Sequence[bytes]) -> Cards:
         """A page's cards, kept under the token that the page itself has."""
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        token = fields.pop(b"v", b"").decode()
-        cards = self._seats.cards(*_spot(name), fields)
-        _, old = self._pages.pop(name, ("", ()))
-        self._kept -= len(old)
-        if cards:
-            self._pages[name] = token, cards
-            self._kept += len(cards)
+        raw = dict(zip(flat[::2], flat[1::2], strict=True))
+        token = raw.pop(b"v", b"").decode()
+        before = self._pages.pop(name, _UNREAD).cards
+        cards = before.read_again(raw, partial(self._seats.cards, *_spot(name)))
+        self._kept -= len(before.raw)
+        if raw:
+            self._pages[name] = _Page(token, cards)
+            self._kept += len(raw)
         while self._kept > _CARDS:
-            _, (_, oldest) = self._pages.popitem(last=False)
-            self._kept -= len(oldest)
-        return cards
+            _, oldest = self._pages.popitem(last=False)
+            self._kept -= len(oldest.cards.raw)
+        return cards.lines
 
     def _index(self, scope: Scope) -> str:
         if scope.topic_id:
@@ -216,27 +232,27 @@ class SubscriptionLists:
 
 
 def _sorted(pages: Sequence[Mapping[str, Cards]]) -> SubscriptionColumns:
-    cards = chain.from_iterable(page for part in pages for page in part.values())
+    cards = chain.from_iterable(page.values() for part in pages for page in part.values())
     return SubscriptionColumns.of(sorted(cards, key=itemgetter(0)))
 
 
 def _renewed(known: _Searched, pages: Sequence[Mapping[str, Cards]]) -> SubscriptionColumns:
-    """The cards in order, those of unchanged pages left where they are."""
-    changed = [
-        (before.get(name, ()), part.get(name, ()))
-        for before, part in zip(known.pages, pages, strict=True)
-        if before is not part
-        for name in before.keys() | part.keys()
-        if before.get(name) is not part.get(name)
-    ]
-    if not changed:
+    """The cards in order, those that have not changed left where they are."""
+    old: list[SubscriptionCard] = []
+    new: list[SubscriptionCard] = []
+    for before, part in zip(known.pages, pages, strict=True):
+        if before is not part:
+            for name in before.keys() | part.keys():
+                was, now = before.get(name, {}), part.get(name, {})
+                if was is not now:
+                    old += [card for seat, card in was.items() if now.get(seat) is not card]
+                    new += [card for seat, card in now.items() if was.get(seat) is not card]
+    if not old and not new:
         return known.columns
-    if len(changed) > _FEW:
+    if max(len(old), len(new)) > _FEW:
         return _sorted(pages)
-    columns = known.columns.copy()
-    for old, new in changed:
-        columns.replace(old, new)
-    return columns
+    known.columns.replace(old, new)
+    return known.columns
 
 
 def _member(scope: Scope, place: Place) -> str:

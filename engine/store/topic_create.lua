@@ -16,7 +16,8 @@ redis.call('HSET', KEYS[2], 'urn', ARGV[3], 'name', ARGV[4], 'project', ARGV[5],
 if #ARGV > 8 then redis.call('HSET', KEYS[2], unpack(ARGV, 9)) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '+:' .. ARGV[5] .. ':' .. now)
-local card = redis.call('HMGET', KEYS[2], 'name', 'display', 'enterprise', 'user', 'user:groups', 'user:protocols')
-redis.call('HSET', KEYS[4], ARGV[2], cjson.encode({now, unpack(card)}))
+local card = redis.call('HMGET', KEYS[2], 'created', 'updated', 'urn', 'display', 'enterprise',
+  'kms', 'user', 'user:groups', 'user:protocols')
+redis.call('HSET', KEYS[4], ARGV[2], cjson.encode(card))
 redis.call('HINCRBY', KEYS[4], 'v', 1)
 return {ARGV[2], 1, now}

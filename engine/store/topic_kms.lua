@@ -1,8 +1,8 @@
 -- Bind a key to a topic, bind another one, or unbind it.
 --
--- KEYS  1 topic
+-- KEYS  1 topic  2 cards
 -- ARGV  1 id of the binding that must be there, '' = none may be  2 `id:key` to write, '' = unbind
---       3 token of this call, by which it is known when it runs again
+--       3 token of this call, by which it is known when it runs again  4 topic id
 -- Returns 1 done, 0 the topic is gone, 2 another binding is there, or none.
 local record = redis.call('HMGET', KEYS[1], 'gone', 'name', 'kms', 'kms_call')
 if record[1] or not record[2] then return 0 end
@@ -14,4 +14,8 @@ if ARGV[2] == '' then
 else
   redis.call('HSET', KEYS[1], 'kms', ARGV[2])
 end
+local card = redis.call('HMGET', KEYS[1], 'created', 'updated', 'urn', 'display', 'enterprise',
+  'kms', 'user', 'user:groups', 'user:protocols')
+redis.call('HSET', KEYS[2], ARGV[4], cjson.encode(card))
+redis.call('HINCRBY', KEYS[2], 'v', 1)
 return 1

@@ -5,8 +5,8 @@ written after it: every change is first noted in the shard's ``pending`` hash by
 makes it, then applied to the index, then struck off. Whoever dies in between leaves the note,
 and any worker's sweep finishes the job (`Pending`).
 
-What lists search is kept a second time as *cards*, one hash a shard and project, which the
-scripts that change a record keep in step: reading thousands of records takes far longer.
+What lists search and show is kept a second time as *cards*, one hash a shard and project, which
+the scripts that change a record keep in step: reading thousands of records takes far longer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from engine.models import KmsBinding, Listing, SubscriptionUser, Topic, TopicCard
+from engine.models import KmsBinding, Listing, SubscriptionUser, Topic
 from engine.store.lines import Lines
 from engine.store.scripts import script
 from engine.store.shards import read_records
@@ -37,6 +37,7 @@ _FIELDS = (
     *("urn", "name", "project", "display", "enterprise", "created", "updated", "gone", "kms"),
     *_USER,
 )
+_GONE = _FIELDS.index("gone")
 
 
 class TopicRecords:
@@ -116,17 +117,14 @@ class TopicRecords:
         """Change what a subscription user is called; False if it is gone."""
         return await self._update(topic, _fields(user))
 
-    async def bind_key(self, topic_id: str, expected: str, binding: KmsBinding | None) -> int:
+    async def bind_key(self, topic: Topic, expected: str, binding: KmsBinding | None) -> int:
         """Write or remove the KMS binding, if the one with the id ``expected`` is there.
 
         Returns 1 if done, 0 if the topic is gone, 2 if another binding is there, or none.
         """
         written = f"{binding.id}:{binding.key_id}" if binding else ""
-        return int(
-            await self._store.run(
-                _KMS, (self._keys.topic(topic_id),), (expected, written, secrets.token_hex(8))
-            )
-        )
+        args = (expected, written, secrets.token_hex(8), topic.id)
+        return int(await self._store.run(_KMS, self._names(topic), args))
 
     async def delete(self, urn: TopicUrn, topic_id: str) -> bool:
         """Put up the tombstone and take the topic out of the index; False if it is unknown."""
@@ -163,8 +161,8 @@ class TopicRecords:
             await self._store.call("ZREM", index, *missing, repeatable=True)
         return Listing(found, total - len(missing))
 
-    async def cards(self, project_id: str) -> list[TopicCard]:
-        """What lists search of all of a project's topics, in no order."""
+    async def all(self, project_id: str) -> list[Topic]:
+        """All of a project's topics, in no order."""
         parts = await self._cards.of(project_id)
         return [card for part in parts for card in part.values()]
 
@@ -198,33 +196,48 @@ class TopicRecords:
         return [_topic(one, values) for one, values in zip(topic_ids, records, strict=True)]
 
     async def _update(self, topic: Topic, fields: Sequence[str]) -> bool:
+        return bool(await self._store.run(_UPDATE, self._names(topic), (topic.id, *fields)))
+
+    def _names(self, topic: Topic) -> tuple[str, str]:
+        """The keys of a topic's record and of the cards that its card is among."""
         keys = self._keys
         shard = keys.shard_of_topic(topic.id)
-        names = (keys.topic(topic.id), keys.cards(shard, topic.project_id))
-        return bool(await self._store.run(_UPDATE, names, (topic.id, *fields)))
+        return keys.topic(topic.id), keys.cards(shard, topic.project_id)
 
 
-def _card(topic_id: str, fields: Sequence[Any]) -> TopicCard:
-    created_ms, name, display, enterprise, *user = fields
-    described = _user(*user) if user and user[0] else None
-    return TopicCard(created_ms, topic_id, name, display, enterprise, described)
+def _card(topic_id: str, values: Sequence[Any]) -> Topic:
+    created, updated, urn, display, enterprise, kms, *user = values
+    _, _, _, project, name = urn.split(":")
+    return Topic(
+        topic_id,
+        urn,
+        name,
+        project,
+        display,
+        enterprise,
+        int(created),
+        int(updated),
+        KmsBinding(*kms.split(":")) if kms else None,
+        _user(*user) if user[0] else None,
+    )
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
-    urn, name, project, display, enterprise, created, updated, gone, kms, *user = values
-    if gone is not None or urn is None:
+    texts = [value.decode() if value else "" for value in values]
+    urn, name, project, display, enterprise, created, updated, _, kms, *user = texts
+    if values[_GONE] is not None or not urn:
         return None
     return Topic(
-        id=topic_id,
-        urn=urn.decode(),
-        name=(name or b"").decode(),
-        project_id=(project or b"").decode(),
-        display_name=(display or b"").decode(),
-        enterprise_project_id=(enterprise or b"").decode(),
-        created_ms=int(created or 0),
-        updated_ms=int(updated or 0),
-        kms=KmsBinding(*kms.decode().split(":")) if kms else None,
-        user=_user(*(one.decode() for one in user if one is not None)) if user[0] else None,
+        topic_id,
+        urn,
+        name,
+        project,
+        display,
+        enterprise,
+        int(created or 0),
+        int(updated or 0),
+        KmsBinding(*kms.split(":")) if kms else None,
+        _user(*user) if user[0] else None,
     )
 
 

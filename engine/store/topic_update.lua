@@ -3,15 +3,13 @@
 -- KEYS  1 topic  2 cards
 -- ARGV  1 topic id, then field, value, field, value, …
 -- Returns 1, or 0 if the topic is gone.
-local record = redis.call('HMGET', KEYS[1], 'gone', 'name', 'created')
+local record = redis.call('HMGET', KEYS[1], 'gone', 'name')
 if record[1] or not record[2] then return 0 end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'updated', time[1] * 1000 + math.floor(time[2] / 1000),
   unpack(ARGV, 2))
-local fields = redis.call('HMGET', KEYS[1], 'name', 'display', 'enterprise', 'user', 'user:groups', 'user:protocols')
-local card = cjson.encode({tonumber(record[3]), unpack(fields)})
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= card then
-  redis.call('HSET', KEYS[2], ARGV[1], card)
-  redis.call('HINCRBY', KEYS[2], 'v', 1)
-end
+local card = redis.call('HMGET', KEYS[1], 'created', 'updated', 'urn', 'display', 'enterprise',
+  'kms', 'user', 'user:groups', 'user:protocols')
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(card))
+redis.call('HINCRBY', KEYS[2], 'v', 1)
 return 1

@@ -18,7 +18,7 @@ from engine.urns import TopicUrn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Listing, Subscription, SubscriptionUser, Topic, TopicCard
+    from engine.models import Listing, Subscription, SubscriptionUser, Topic
     from engine.store.connection import Store
     from engine.store.keys import Keys
     from engine.store.roster import Roster
@@ -61,9 +61,9 @@ class UserRecords:
         """The topics of a domain's users, newest first."""
         return await self._topics.page(domain_id, offset, limit)
 
-    async def cards(self, domain_id: str) -> list[TopicCard]:
-        """What can be searched of all of a domain's users, in no order."""
-        return await self._topics.cards(domain_id)
+    async def all(self, domain_id: str) -> list[Topic]:
+        """The topics of all of a domain's users, in no order."""
+        return await self._topics.all(domain_id)
 
     async def by_status(self, domain_id: str) -> dict[Status, set[str]]:
         """For each status the ids of a domain's users that have an endpoint with it."""
@@ -72,10 +72,6 @@ class UserRecords:
         for user_id, status in zip(kept.topic_id, kept.status, strict=True):
             found[status].add(user_id)
         return found
-
-    async def read_many(self, user_ids: Sequence[str]) -> list[Topic | None]:
-        """The topics of these users; None for those that are gone."""
-        return await self._topics.read_many(user_ids)
 
     async def describe(self, topic: Topic, user: SubscriptionUser) -> bool:
         """Change name and groups; False if the user is gone."""
@@ -86,7 +82,7 @@ class UserRecords:
         urn = TopicUrn(self._region, topic.project_id, topic.name)
         return await self._topics.delete(urn, topic.id)
 
-    async def endpoints(self, users: Sequence[Topic | TopicCard]) -> list[Endpoints]:
+    async def endpoints(self, users: Sequence[Topic]) -> list[Endpoints]:
         """The endpoints of each of these users; one question a shard."""
         key = self._keys.page
         places = [

@@ -76,14 +76,36 @@ def _card(order: int, status: Status) -> SubscriptionCard:
     return SubscriptionCard(f"{order:02}", "t", str(order), "http", 0, order, status, "e", "r")
 
 
-@given(CARDS, CARDS, st.sets(st.integers(0, 30)))
+@given(CARDS, CARDS, st.sets(st.integers(0, 30)), QUERIES)
 def test_columns_are_renewed_as_if_made_anew(
-    before: list[SubscriptionCard], after: list[SubscriptionCard], changing: set[int]
+    before: list[SubscriptionCard],
+    after: list[SubscriptionCard],
+    changing: set[int],
+    query: SubscriptionQuery,
 ) -> None:
-    """Whatever of the cards comes, goes, changes or stays."""
+    """Whatever of the cards comes, goes, changes or stays; and so are the answers kept of them."""
     old = [card for card in before if card.seat in changing]
     new = [card for card in after if card.seat in changing]
     rest = [card for card in before if card.seat not in changing]
-    columns = SubscriptionColumns.of(before).copy()
+    columns = SubscriptionColumns.of(before)
+    query.among(columns)
     columns.replace(old, new)
-    assert columns == SubscriptionColumns.of(sorted(rest + new))
+    anew = SubscriptionColumns.of(sorted(rest + new))
+    assert columns == anew
+    assert list(query.among(columns)) == list(query.among(anew))
+
+
+def test_answers_to_the_latest_queries_are_kept() -> None:
+    """Until a card comes or goes; of one that changes it is seen whether it still belongs."""
+    cards = [_card(order, Status.CONFIRMED) for order in range(3)]
+    columns = SubscriptionColumns.of(cards)
+    confirmed = SubscriptionQuery(status=1)
+    answer = confirmed.among(columns)
+    columns.replace([cards[1]], [_card(1, Status.CANCELLED)])
+    assert confirmed.among(columns) is answer
+    assert answer == [0, 2]
+    columns.replace([cards[2]], [])
+    assert confirmed.among(columns) == [0]
+    for status in (0, 2, 3, 4):
+        SubscriptionQuery(status=status).among(columns)
+    assert confirmed not in columns.answers
