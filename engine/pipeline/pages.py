@@ -31,7 +31,7 @@ class EndpointState:
     """What this worker knows of an endpoint: deliveries in flight, and whether it answers.
 
     ``proven`` is set by a success and cleared by a failure, ``suspect`` is set by a long silence;
-    a new endpoint is neither. ``queue`` holds deliveries that wait for a place at a proven one.
+    a new endpoint is neither. ``queue`` holds deliveries that wait behind others in flight.
     One that has a rate and answered all the same that it is asked too often is left alone until
     ``quiet_until_ms``.
     """

@@ -1,10 +1,11 @@
 """Who may take a place, who waits: endpoints are kept out of each other's way.
 
 Endpoints that answered lately are *proven* and run in one pool, all others in a second one of
-the same size. An endpoint that hangs is moved to the second as soon as that shows, so that it
-never holds a place that healthy ones need. After a longer silence it is a *suspect*, and
-suspects share a small part of the second pool. A delivery that finds its endpoint full, or no
-place in the second pool, gets a due time instead: waiting in Redis costs little.
+the same size, one delivery an endpoint at a time: the first will show what it is. An endpoint
+that hangs is moved to the second as soon as that shows, so that it never holds a place that
+healthy ones need. After a longer silence it is a *suspect*, and suspects share a small part of
+the second pool. A delivery that finds its endpoint silent, or no place in the second pool, gets a
+due time instead: waiting in Redis costs little.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ _SWEEP_S = 0.125
 _LATELY_MS = 30_000
 _CROWD = 10_000
 """Endpoints remembered as put off; of more the longest wait has long been reached."""
-_NEW_IN_FLIGHT = 4
-_SUSPECT_IN_FLIGHT = 2
 _SUSPECT_SHARE = 16
 """Suspects get a sixteenth of the second pool: each attempt at a silent endpoint costs a new
 connection and its timeout, five times what a delivery on a kept one does."""
@@ -144,8 +143,8 @@ class Places:
         """Count a delivery in flight if its endpoint has a place; if not, it waits somewhere."""
         state = delivery.entry.state
         full = state.in_flight >= self._bound(state)
-        if full and (state.proven or (delivery.reserved_ms and not state.suspect)):
-            # A reserved time is lost by waiting elsewhere: a new endpoint may be proven at once.
+        if full and not state.suspect and delivery.batch.row.solo is None:
+            # Who is tried alone, after workers died, must not start when another is named.
             self._wait_behind(delivery, state)
             return False
         if full or (not state.proven and len(self.others.in_flight) >= self.others.maximum):
@@ -161,9 +160,14 @@ class Places:
         self._bytes -= delivery.batch.size
 
     def pass_on(self, state: EndpointState) -> None:
-        """Let in whoever waits for the place that a delivery has left."""
-        if state.queue and state.in_flight < self._bound(state):
-            self._next_of(state)
+        """Let in who waits for the place that a delivery has left; after a silence nobody."""
+        if state.queue and (room := self._bound(state) - state.in_flight) > 0:
+            if state.suspect:
+                self._send_away(state)
+            else:
+                pool = self.proven if state.proven else self.others
+                going = [state.queue.popleft() for _ in range(min(room, len(state.queue)))]
+                pool.put(going, first=True)
         if self._starved:
             self._starved = False
             self.proven.pump()
@@ -180,9 +184,7 @@ class Places:
 
     def _bound(self, state: EndpointState) -> int:
         """How many deliveries to an endpoint may be in flight."""
-        if state.proven:
-            return self._settings.endpoint_in_flight
-        return _SUSPECT_IN_FLIGHT if state.suspect else _NEW_IN_FLIGHT
+        return self._settings.endpoint_in_flight if state.proven else 1
 
     @property
     def _stuck(self) -> bool:
@@ -229,17 +231,10 @@ class Places:
             wait_ms = new_wait_ms(age_ms)
         self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
 
-    def _next_of(self, state: EndpointState) -> None:
-        """Let the next delivery of a proven endpoint in; postpone all if it is none any more."""
-        queue = state.queue
-        if not queue:
-            return
-        if state.proven:
-            self.proven.queue.appendleft(queue.popleft())
-            self.proven.pump()
-            return
-        while queue:
-            self._wait(queue.popleft())
+    def _send_away(self, state: EndpointState) -> None:
+        """Postpone what waits behind others at an endpoint."""
+        while state.queue:
+            self._wait(state.queue.popleft())
 
     def _sweep(self) -> None:
         """Move what has been silent for too long out of the healthy endpoints' way."""
@@ -252,13 +247,13 @@ class Places:
             state.proven = False
             self.proven.mark_slow(delivery)
             self.proven.move(delivery, self.others)
-            if state.queue:
-                self._next_of(state)
+            self._send_away(state)
         self._suspects = sum(delivery.entry.state.suspect for delivery in self.others.queue)
         for delivery in self.others.in_flight:
             state = delivery.entry.state
             if delivery.started <= now - _NEW_SLOW_S:
                 self.others.mark_slow(delivery)
+                self._send_away(state)
                 state.suspect = state.suspect or delivery.started <= now - _SILENT_S
             self._suspects += state.suspect
         self.proven.pump()

@@ -7,39 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from engine.models import End, Kind, Message
-from engine.pipeline.batch import Batch, Delivery, Taken, Try
+from engine.models import End
+from engine.pipeline.batch import Batch, Delivery, Try
 from engine.pipeline.pages import EndpointState, Entry, Page
 from engine.store.ledger import Row, Waiting
-from engine.store.messages import Reference
-from engine.testing import RecordingAdapter
+from tests.batches import MESSAGE, claimed, entry
 
 ID = "ab" * 16
-MESSAGE = Message(
-    id="1" * 32,
-    topic_id="2" * 32,
-    topic_urn="urn:smn:region01:p:t",
-    project_id="p",
-    kind=Kind.NOTIFICATION,
-    content={"default": "hello"},
-    created_ms=1_000,
-    deadline_ms=9_000,
-)
 
 
 @pytest.fixture
 def batch() -> Batch:
     """A loaded batch in which two seats are in flight."""
-    batch = Batch(
-        shard=0,
-        taken=Taken("http", b"1-0", b""),
-        reference=Reference(MESSAGE.id, MESSAGE.topic_id, 7),
-        claims=1,
-        row=Row(),
-        adapter=RecordingAdapter("http"),
-        now=0.0,
-        lease_until=30.0,
-    )
+    batch = Batch(**claimed("http"))
     batch.message = MESSAGE
     batch.running |= {0, 1}
     return batch
@@ -47,8 +27,7 @@ def batch() -> Batch:
 
 def _delivery(batch: Batch, shown: str = "http://e/") -> Delivery:
     """The first try at seat 0, begun at 2,000 ms."""
-    state = EndpointState(shown, shown)
-    delivery = Delivery(batch, 0, Entry(ID, 1, True, None, shown, state), 0)
+    delivery = Delivery(batch, 0, entry(ID, shown), 0)
     delivery.started_ms = 2_000
     return delivery
 

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from engine.models import End, Kind, Message, Outcome, Rejected, Retry, Throttled
-from engine.pipeline.batch import Delivery, Taken, Try
-from engine.pipeline.pages import EndpointState, Entry, Page
+from engine.models import End, Outcome, Rejected, Retry, Throttled
+from engine.pipeline.batch import Delivery, Try
+from engine.pipeline.pages import Entry, Page
 from engine.pipeline.rounds import PolledBatch
 from engine.policy.rounds import Rounds
-from engine.store.ledger import Row
-from engine.store.messages import Reference
-from engine.testing import RecordingAdapter
+from tests.batches import MESSAGE, claimed, entry
 
 A, B, C, STRANGER = (letter * 32 for letter in "abcd")
-MESSAGE = Message(
-    id="1" * 32,
-    topic_id="2" * 32,
-    topic_urn="urn:smn:region01:p:t",
-    project_id="p",
-    kind=Kind.NOTIFICATION,
-    content={"default": "hello"},
-    created_ms=1_000,
-    deadline_ms=9_000,
-)
-
-
-def _entry(identifier: str, *, first: int = 1, confirmed: bool = True) -> Entry:
-    return Entry(identifier, first, confirmed, None, "", EndpointState("", ""))
 
 
 def _batch(page: dict[int, Entry]) -> PolledBatch:
@@ -36,14 +20,7 @@ def _batch(page: dict[int, Entry]) -> PolledBatch:
     batch = PolledBatch(
         Rounds({1: (A, B), 2: (C,)}),
         no_progress,  # type: ignore[arg-type]
-        shard=0,
-        taken=Taken("callnotify", b"1-0", b""),
-        reference=Reference(MESSAGE.id, MESSAGE.topic_id, 0),
-        claims=1,
-        row=Row(),
-        adapter=RecordingAdapter("callnotify"),
-        now=0.0,
-        lease_until=30.0,
+        **claimed("callnotify"),
     )
     batch.message, batch.sequence, batch.page = MESSAGE, 5, Page("v", page)
     return batch
@@ -55,7 +32,7 @@ def _delivery(batch: PolledBatch, seat: int) -> Delivery:
 
 def test_marks_say_who_has_answered_and_who_has_ended() -> None:
     """Every flush carries all of them; who is in no round has none."""
-    batch = _batch({0: _entry(A), 1: _entry(B), 2: _entry(STRANGER)})
+    batch = _batch({0: entry(A), 1: entry(B), 2: entry(STRANGER)})
     assert batch.take_flush("flush").marks == ""
     batch.end(1, B, "", End.REJECTED, Try(1, 2_000))
     batch.delivered(_delivery(batch, 2), 200, 5)
@@ -66,11 +43,11 @@ def test_marks_say_who_has_answered_and_who_has_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [_entry(A, confirmed=False), _entry(A, first=6)], ids=["not confirmed", "too late"]
+    "seat", [entry(A, confirmed=False), entry(A, first=6)], ids=["not confirmed", "too late"]
 )
-def test_who_is_not_owed_the_message_has_ended(entry: Entry) -> None:
+def test_who_is_not_owed_the_message_has_ended(seat: Entry) -> None:
     """That is news to be written, so that nobody waits for it."""
-    batch = _batch({0: entry, 1: _entry(B)})
+    batch = _batch({0: seat, 1: entry(B)})
     assert [delivery.seat for delivery in batch.due(2_000)] == [1]
     assert batch.unflushed == 1
     assert batch.take_flush("flush").marks == "100"
@@ -91,7 +68,7 @@ def test_a_round_is_one_call(
     seat: int, outcome: Retry | Throttled, expected: Outcome, *, redriven: bool
 ) -> None:
     """Not answered is final there; what was no call is tried again."""
-    batch = _batch({0: _entry(A), 1: _entry(STRANGER)})
+    batch = _batch({0: entry(A), 1: entry(STRANGER)})
     batch.row.deadline_ms = 20_000 if redriven else 0
     assert batch.judge(_delivery(batch, seat), outcome) == expected
 
@@ -101,6 +78,6 @@ def test_a_round_is_one_call(
 )
 def test_a_batch_knows_what_is_not_written_yet(written: str, *, more: bool) -> None:
     """Compared with the marks that were read, of the whole line or its beginning."""
-    batch = _batch({0: _entry(A), 1: _entry(B)})
+    batch = _batch({0: entry(A), 1: entry(B)})
     batch.end(1, B, "", End.REJECTED, Try(1, 2_000))
     assert batch.knows_more(written) is more
