@@ -196,6 +196,11 @@ class Batch:
         return self.message.topic_urn if self.message else ""
 
     @property
+    def created_ms(self) -> int:
+        """When the message was accepted; 0 once it is gone."""
+        return self.message.created_ms if self.message else 0
+
+    @property
     def void(self) -> bool:
         """Whether the topic or the message is gone, so that nothing is owed any more."""
         return self.message is None
@@ -399,13 +404,13 @@ class Batch:
         return counters
 
     def _header(self) -> str:
-        reference, message = self.reference, self.message
+        reference = self.reference
         return json.dumps(
             [
                 reference.topic_id,
                 reference.message_id,
                 self.protocol,
-                message.created_ms if message else 0,
+                self.created_ms,
             ],
             separators=(",", ":"),
         )

@@ -25,7 +25,7 @@ from engine.store.ledger import Waiting
 from engine.store.outbox import concealing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from engine.models import Outcome
     from engine.pipeline.health import Health
@@ -388,12 +388,17 @@ class Dispatcher:
         )
         self._done(delivery)
 
-    def _put_off(self, delivery: Delivery, due_ms: int) -> None:
-        """Postpone a delivery that has found no place; a probe does not wait for one."""
-        if delivery.batch.once:
-            self._end_now(delivery, End.REJECTED, NO_PLACE)
-        else:
-            self._postpone(delivery, due_ms)
+    def _put_off(self, deliveries: Sequence[Delivery], due_ms: int) -> None:
+        """Postpone some of one batch that have found no place; a probe does not wait for one."""
+        batch = deliveries[0].batch
+        if batch.once:
+            for delivery in deliveries:
+                self._end_now(delivery, End.REJECTED, NO_PLACE)
+            return
+        for one in deliveries:
+            batch.row.waiting[one.seat] = Waiting(one.tries, due_ms, one.entry.id)
+            batch.running.discard(one.seat)
+        self._ended(batch)
 
     def _end_now(self, delivery: Delivery, end: End, reason: str = "") -> None:
         """End a delivery without another attempt."""
@@ -407,6 +412,10 @@ class Dispatcher:
     def _done(self, delivery: Delivery) -> None:
         batch = delivery.batch
         batch.running.discard(delivery.seat)
+        self._ended(batch)
+
+    def _ended(self, batch: Batch) -> None:
+        """Some of a batch are not under way any more."""
         if batch.row.waiting:
             self._arm(batch)
         # Nothing new for who writes it down, unless it has just begun, is much, or is all.

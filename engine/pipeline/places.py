@@ -65,8 +65,8 @@ class Places:
     """The two pools, and the bounds of each endpoint.
 
     ``start`` is asked to send a delivery whose turn has come, and asks back with `take`;
-    ``postpone`` writes a due time (ms) for one that has to wait; ``on_room`` is told when more
-    may be read.
+    ``postpone`` writes a due time (ms) for some of one batch that have to wait; ``on_room`` is
+    told when more may be read.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Places:
         clock: Clock,
         settings: Settings,
         start: Callable[[Delivery], Awaitable[None] | None],
-        postpone: Callable[[Delivery, int], None],
+        postpone: Callable[[Sequence[Delivery], int], None],
         on_room: Callable[[], None],
     ) -> None:
         self._clock = clock
@@ -118,26 +118,30 @@ class Places:
         self.others.cancel()
 
     def put(self, deliveries: Sequence[Delivery], *, first: bool = False) -> None:
-        """Queue deliveries, each where its endpoint belongs, or let them wait.
+        """Queue deliveries of one batch, each where its endpoint belongs, or let them wait.
 
         ``first`` is for those that are few and have a time to keep.
         """
         if self._sweeping is None:
             self._suspects = 0
             self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
-        proven, others = [], []
+        proven, others, suspects = [], [], []
         for delivery in deliveries:
             state = delivery.entry.state
             if state.proven:
                 proven.append(delivery)
             elif self._may_queue(state):
                 others.append(delivery)
+            elif state.suspect:
+                suspects.append(delivery)
             else:
                 self._wait(delivery)
         if proven:
             self.proven.put(proven, first=first)
         if others:
             self.others.put(others, first=first)
+        if suspects:
+            self._wait_for_turns(suspects)
 
     def take(self, delivery: Delivery) -> bool:
         """Count a delivery in flight if its endpoint has a place; if not, it waits somewhere."""
@@ -217,19 +221,26 @@ class Places:
 
     def _wait(self, delivery: Delivery) -> None:
         """Postpone a delivery whose endpoint, or pool, has no place for it."""
-        message, now_ms = delivery.batch.message, self._clock.now_ms()
-        age_ms = now_ms - message.created_ms if message else 0
-        state = delivery.entry.state
-        if state.suspect:
-            wait_ms = suspect_wait_ms(
-                age_ms,
-                waiting=self._put_off.add(state, now_ms),
-                places=self._most_suspects,
-                try_ms=self._try_ms,
-            )
-        else:
-            wait_ms = new_wait_ms(age_ms)
-        self._postpone(delivery, round_up(now_ms + wait_ms, wait_ms))
+        if delivery.entry.state.suspect:
+            self._wait_for_turns([delivery])
+            return
+        now_ms = self._clock.now_ms()
+        wait_ms = new_wait_ms(now_ms - delivery.batch.created_ms)
+        self._postpone([delivery], round_up(now_ms + wait_ms, wait_ms))
+
+    def _wait_for_turns(self, deliveries: Sequence[Delivery]) -> None:
+        """Postpone deliveries of one batch to suspects that have no places: most are so many."""
+        now_ms = self._clock.now_ms()
+        waiting = 0
+        for delivery in deliveries:
+            waiting = self._put_off.add(delivery.entry.state, now_ms)
+        wait_ms = suspect_wait_ms(
+            now_ms - deliveries[0].batch.created_ms,
+            waiting=waiting,
+            places=self._most_suspects,
+            try_ms=self._try_ms,
+        )
+        self._postpone(deliveries, round_up(now_ms + wait_ms, wait_ms))
 
     def _send_away(self, state: EndpointState) -> None:
         """Postpone what waits behind others at an endpoint."""

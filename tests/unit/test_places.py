@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -66,8 +67,8 @@ class World:
             self.places.succeeded(state)
         self.places.pass_on(state)
 
-    def _postpone(self, delivery: Delivery, _: int) -> None:
-        self.postponed.append(delivery.seat)
+    def _postpone(self, deliveries: Sequence[Delivery], _: int) -> None:
+        self.postponed += [delivery.seat for delivery in deliveries]
 
 
 @pytest.fixture
