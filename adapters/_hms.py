@@ -13,7 +13,6 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -107,7 +106,7 @@ class Hms:
         shown = answer.body
         for secret in (token, device.token, device.credential):
             shown = shown.replace(secret.encode(), b"***")
-        return self._judge(replace(answer, body=shown), code), refused
+        return self._judge(answer._replace(body=shown), code), refused
 
     def _judge(self, answer: Answer, code: str) -> Outcome:
         """The code in the body decides; without one it is the status, which 2xx alone is not."""

@@ -172,8 +172,7 @@ class NotifyPolicy:
     polling: Mapping[int, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as it was accepted: immutable, stored once.
 
     ``content`` maps a protocol, or ``default``, to the text its subscribers receive; what a

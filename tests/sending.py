@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from engine.models import Status, Subscription
@@ -10,7 +9,7 @@ from engine.testing import stage
 
 LINK: Final = stage.LINK
 TOPIC_URN: Final = stage.TOPIC_URN
-MESSAGE: Final = replace(stage.MESSAGE, link=None)
+MESSAGE: Final = stage.MESSAGE._replace(link=None)
 """A notification of the topic `orders`."""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from pydantic_core import to_json
 
@@ -13,12 +14,11 @@ from engine.api.response import Response
 from engine.errors import TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from engine.errors import Refused
 
 REQUEST_ID: Final = "X-Request-Id"
 _JSON: Final = "application/json"
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Shape(Enum):
@@ -34,8 +34,7 @@ class Shape(Enum):
     """A page for a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A success that is more than a body with its route's status.
 
     ``body`` is a JSON object, raw bytes with their ``content_type``, or None for no body.
@@ -44,7 +43,7 @@ class Reply:
     body: dict[str, Any] | bytes | None
     status: int = 200
     content_type: str = _JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 class Failure(TocsinError):

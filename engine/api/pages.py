@@ -6,7 +6,6 @@ and no referrer leaves, since the address holds a token.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html import escape
 from string import Template
 from typing import TYPE_CHECKING, Final
@@ -162,7 +161,7 @@ def failed(call: Call, failure: Failure) -> Reply:
     if failure.status >= 500 or failure.status == 429:
         name = "trouble"
     reply = _page(call, "failed", [f"<p>{escape(texts[name])}</p>"], tone="bad")
-    return replace(reply, status=failure.status, headers={**reply.headers, **retry_header(failure)})
+    return reply._replace(status=failure.status, headers={**reply.headers, **retry_header(failure)})
 
 
 def language(call: Call) -> str:

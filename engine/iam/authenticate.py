@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import Refused
 from engine.iam import signature
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from engine.ports import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A signature whose key is known and whose date is near; the body decides the rest."""
 
     authorization: Authorization

@@ -10,10 +10,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from engine.errors import Refused
@@ -44,8 +43,7 @@ GetAll = Callable[[str], Sequence[str]]
 """All values of a header, by its lower-case name; empty if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(NamedTuple):
     """The parsed header. ``names`` is the list of signed headers in the caller's order."""
 
     access_key: str
@@ -58,8 +56,7 @@ class Authorization:
         return self.signed_headers.split(";")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(NamedTuple):
     """What a signature covers, as it came over the wire.
 
     ``path`` is the raw path before the query; ``query`` the decoded pairs; ``host`` stands in

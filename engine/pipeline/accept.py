@@ -11,8 +11,7 @@ import hashlib
 import os
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import KeyGone, Refused
 from engine.keyring import USABLE
@@ -52,8 +51,7 @@ _CLOCK_SYNC_S = 60.0
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message as its publisher wants it; ``content`` holds ``default`` and per protocol."""
 
     content: Mapping[str, str]
@@ -64,8 +62,7 @@ class Draft:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(NamedTuple):
     """What the script is asked to accept, and under which conditions."""
 
     message: Message

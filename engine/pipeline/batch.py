@@ -7,7 +7,6 @@ takes what is not yet written. The batch's row says everything that must survive
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -92,8 +91,7 @@ class Try(NamedTuple):
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flush:
+class Flush(NamedTuple):
     """What one settle call writes for one batch; kept until it is known to be written."""
 
     batch: Batch

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import operator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
@@ -81,7 +80,7 @@ class PolledBatch(Batch):
     def take_flush(self, mode: str) -> Flush:
         """Everything not yet written, and all marks."""
         marks = "".join(self.marks)
-        return replace(super().take_flush(mode), marks=marks if marks.strip(OPEN) else "")
+        return super().take_flush(mode)._replace(marks=marks if marks.strip(OPEN) else "")
 
     def knows_more(self, written: str) -> bool:
         """Whether it has marks that are not among those yet."""

@@ -59,7 +59,7 @@ def encode(message: Message) -> bytes:
     return to_json(
         [
             _VERSION,
-            message.kind,
+            message.kind.value,  # its own type costs JSON as much as all else
             message.topic_urn,
             message.project_id,
             message.created_ms,

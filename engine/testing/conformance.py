@@ -175,9 +175,9 @@ class AdapterConformance(AdapterCase):
         with self.play() as play:
             for kind in Kind:
                 for locale in ("", "en", "zh"):
-                    message = replace(MESSAGE, kind=kind, locale=locale)
+                    message = MESSAGE._replace(kind=kind, locale=locale)
                     if kind in _WITH_LINK:  # as the engine writes it, for whoever has no own text
-                        message = replace(message, content={"default": f"Open {LINK}"})
+                        message = message._replace(content={"default": f"Open {LINK}"})
                     outcome, sent = play.send(sample, message)
                     assert_that(isinstance(outcome, Delivered), f"{shown(message)} gave {outcome}")
                     assert_that(sent, f"{shown(message)} is delivered, and nothing was sent")
@@ -196,8 +196,8 @@ class AdapterConformance(AdapterCase):
             for kind in (Kind.CONFIRMATION, Kind.USER_CONFIRMATION):
                 for locale in ("", "en", "zh"):
                     text = {"default": "123456 is your code."}
-                    message = replace(MESSAGE, kind=kind, link=None, code="123456", content=text)
-                    outcome, sent = play.send(sample, replace(message, locale=locale))
+                    message = MESSAGE._replace(kind=kind, link=None, code="123456", content=text)
+                    outcome, sent = play.send(sample, message._replace(locale=locale))
                     assert_that(isinstance(outcome, Delivered), f"{shown(message)} gave {outcome}")
                     # Set apart they may be, to be read one by one.
                     digits = "".join(filter(str.isdigit, self._read(sent)))
@@ -216,18 +216,17 @@ class AdapterConformance(AdapterCase):
             )
             @hypothesis.given(hostile.any_fields(sample.protocol))
             def holds(fields: dict[str, Any]) -> None:
-                self._arrives(play, sample, replace(MESSAGE, **fields))
+                self._arrives(play, sample, MESSAGE._replace(**fields))
 
             for text in hostile.TEXTS:
-                everywhere = replace(
-                    MESSAGE,
+                everywhere = MESSAGE._replace(
                     content={"default": text},
                     subject=text,
                     display_name=text,
                     topic_name=text,
                 )
                 for kind in Kind:
-                    self._arrives(play, sample, replace(everywhere, kind=kind))
+                    self._arrives(play, sample, everywhere._replace(kind=kind))
             holds()
 
     def test_the_longest_text_arrives_or_is_rejected(self, sample: Sample) -> None:
@@ -236,14 +235,14 @@ class AdapterConformance(AdapterCase):
             most = play.adapter.limits.max_bytes
             for piece in hostile.LONG:
                 text = piece * (most // len(piece.encode()))
-                message = replace(MESSAGE, content={"default": text}, subject=text[:512])
+                message = MESSAGE._replace(content={"default": text}, subject=text[:512])
                 self._arrives(play, sample, message)
 
     def test_size_is_what_a_send_holds(self, sample: Sample) -> None:
         """The engine bounds bytes in flight by it: not less than goes out, not far more."""
         with self.play() as play:
             for length in (1, 1_000, play.adapter.limits.max_bytes):
-                message = replace(MESSAGE, content={"default": "x" * length})
+                message = MESSAGE._replace(content={"default": "x" * length})
                 size = play.adapter.size(play.adapter.render(message, sample.protocol))
                 outcome, sent = play.send(sample, message)
                 if isinstance(outcome, Delivered):

@@ -299,7 +299,7 @@ class Alerts(PushAdapter):
             name: json.dumps({"aps": {"alert": text}}, ensure_ascii=False)
             for name, text in message.content.items()
         }
-        return super().render(replace(message, content=alerts), protocol)
+        return super().render(message._replace(content=alerts), protocol)
 
 
 class TestPushToApns(AdapterConformance):

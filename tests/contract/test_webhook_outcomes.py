@@ -5,7 +5,6 @@ import base64
 import json
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -32,7 +31,7 @@ from tests.endpoints import Handler, hang, serve
 from tests.sending import subscription
 
 TIMEOUT_S = 0.3
-MESSAGE = replace(sending.MESSAGE, content={"default": '中文 "text"\n'})
+MESSAGE = sending.MESSAGE._replace(content={"default": '中文 "text"\n'})
 CERTIFICATE = make_certificate("region01")
 
 
@@ -163,7 +162,7 @@ async def test_internal_address_is_rejected_when_it_is_sent_to(webhook: WebhookA
 @pytest.mark.parametrize("kind", [Kind.NOTIFICATION, Kind.CONFIRMATION, Kind.CANCELLATION])
 async def test_receiver_verifies_what_arrived(webhook: WebhookAdapter, kind: Kind) -> None:
     """From the bytes on the wire and the certificate alone."""
-    message = replace(MESSAGE, kind=kind, link="https://smn.example.com/confirm?token=0")
+    message = MESSAGE._replace(kind=kind, link="https://smn.example.com/confirm?token=0")
     async with serve(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as server:
         assert await send(webhook, server.url + "/hook", message) == Delivered(200)
     head, _, raw = server.requests[0].partition(b"\r\n\r\n")

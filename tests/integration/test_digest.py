@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ class Merging(RecordingAdapter):
     def merge(self, contents: Sequence[Message]) -> Message:
         """Join them."""
         lines = [content.text("bot") for content in contents]
-        return replace(contents[0], content={"default": "\n".join(lines)})
+        return contents[0]._replace(content={"default": "\n".join(lines)})
 
     async def send(self, content: Message, prepared: Subscription) -> Outcome:
         """Note the text."""
@@ -191,7 +190,7 @@ def test_as_many_are_merged_as_fit(lengths: list[int], most: int) -> None:
     """One more would be too large; the first goes in any case."""
     adapter: Any = Merging(max_bytes=most)
     message = Message("", "", "", "", None, {}, 0, 0)  # type: ignore[arg-type]
-    contents = [replace(message, content={"default": "x" * length}) for length in lengths]
+    contents = [message._replace(content={"default": "x" * length}) for length in lengths]
     content, count = merged(adapter, contents)
     assert count >= 1
     assert content.text("bot") == "\n".join("x" * length for length in lengths[:count])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -259,7 +258,7 @@ async def test_marks_only_rise(world: World, known: str, marks: str, merged: str
     (batch,) = await hands.take()
     for given in (known, marks, marks):
         _fail(batch, 3, world.engine.clock.now_ms() + 60_000)
-        assert await hands.write(replace(batch.take_flush("flush"), marks=given))
+        assert await hands.write(batch.take_flush("flush")._replace(marks=given))
     assert (await store.call("HGET", message, "m") or b"").decode() == merged
-    assert await hands.write(replace(batch.take_flush("end"), marks=known))
+    assert await hands.write(batch.take_flush("end")._replace(marks=known))
     assert (await store.call("HGET", message, "m") or b"").decode() == merged

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from engine.models import RICH, Message, Outcome, Subscription
@@ -25,7 +24,7 @@ def message(
             content[protocol] = found["content"]
             content[protocol + RICH] = json.dumps(found)
     fields: dict[str, Any] = {"subject": None, "content": content}
-    return replace(MESSAGE, **(fields | given))
+    return MESSAGE._replace(**(fields | given))
 
 
 class World:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -147,7 +146,7 @@ def test_seats_whose_policies_do_not_match_end_as_filtered(batch: Batch) -> None
     )
     batch.row.waiting[3] = Waiting(1, 1_000, "3" * 32)
     attributes = ({"name": "alarm", "type": "STRING", "value": ["os"]},)
-    batch.message = replace(MESSAGE, attributes=attributes)
+    batch.message = MESSAGE._replace(attributes=attributes)
     assert sorted(delivery.seat for delivery in batch.due(2_000)) == [0, 3]
     assert batch.row.ended == 0b110
     flush = batch.take_flush("flush")

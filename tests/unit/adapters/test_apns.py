@@ -6,7 +6,6 @@ import base64
 import datetime as dt
 import json
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ class Phone:
     ) -> Outcome:
         """Send a message; what is no text is sent as its JSON."""
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        message = replace(MESSAGE, content={"default": text}, **changes)
+        message = MESSAGE._replace(content={"default": text}, **changes)
         target = self.adapter.prepare(subscription)
         return await self.adapter.send(self.adapter.render(message, "application"), target)
 
@@ -241,7 +240,7 @@ async def test_a_topics_message_has_a_text_for_the_platform() -> None:
         ("APNS", {"default": default, "HMS": "h"}, default),
     ):
         phone = Phone(device(platform=platform))
-        push = phone.adapter.render(replace(MESSAGE, content=content), "application")
+        push = phone.adapter.render(MESSAGE._replace(content=content), "application")
         await phone.adapter.send(push, phone.adapter.prepare(SUBSCRIPTION))
         assert phone.http2.requests[0].body.decode() == expected
 

@@ -35,8 +35,7 @@ PROJECT = "762bdb3251034f268af0e395c53ea09b"
 URN = "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:v1"
 SUBSCRIPTION = subscription("functionstage", URN)
 WORKFLOW = SUBSCRIPTION._replace(protocol="functiongraph", endpoint="48aff955-dd1b")
-MESSAGE = replace(
-    sending.MESSAGE,
+MESSAGE = sending.MESSAGE._replace(
     content={"default": "Hello", "functiongraph": "for workflows"},
     created_ms=1_502_964_434_999,
     subject="Welcome",
@@ -108,14 +107,14 @@ async def test_attributes_are_json_in_a_string() -> None:
         {"name": "colour", "type": "STRING", "value": "röd"},
         {"name": "sizes", "type": "STRING_ARRAY", "value": ["s", "m"]},
     )
-    request = await sent(replace(MESSAGE, attributes=attributes))
+    request = await sent(MESSAGE._replace(attributes=attributes))
     text = json.loads(request.body)["record"][0]["smn"]["message_attributes"]
     assert json.loads(text) == list(attributes)
 
 
 async def test_a_message_without_subject_has_an_empty_one() -> None:
     """Functions need not ask whether the field is there."""
-    request = await sent(replace(MESSAGE, subject=None))
+    request = await sent(MESSAGE._replace(subject=None))
     assert json.loads(request.body)["record"][0]["smn"]["subject"] == ""
 
 
@@ -331,13 +330,13 @@ async def test_an_answer_means(answer: Answer | TransportError, expected: Outcom
 async def test_an_event_as_long_as_allowed_is_sent_and_no_longer_one(protocol: str) -> None:
     """The bound is of the whole body, as FunctionGraph counts."""
     subscription = SUBSCRIPTION if protocol == "functionstage" else WORKFLOW
-    empty = replace(MESSAGE, content={"default": ""})
+    empty = MESSAGE._replace(content={"default": ""})
     room = 262_144 - len((await sent(empty, subscription)).body)
-    full = replace(MESSAGE, content={"default": "x" * room})
+    full = MESSAGE._replace(content={"default": "x" * room})
     assert len((await sent(full, subscription)).body) == 262_144
     gateway = InstantTransport(Answer(202))
     adapter = FunctionAdapter(fake_ports(gateway=gateway, settings=settings(**GRAPH)))
-    longer = replace(MESSAGE, content={"default": "x" * (room + 1)})
+    longer = MESSAGE._replace(content={"default": "x" * (room + 1)})
     outcome = await adapter.send(adapter.render(longer, protocol), adapter.prepare(subscription))
     assert outcome == Rejected("the event is longer than 262144 bytes")
     assert not gateway.requests
@@ -352,7 +351,7 @@ async def test_any_text_arrives_intact(
 ) -> None:
     """Subject, message and attributes, whatever Unicode they are of."""
     attributes = ({"name": "n", "type": "STRING", "value": value},)
-    message = replace(MESSAGE, subject=subject, content={"default": text}, attributes=attributes)
+    message = MESSAGE._replace(subject=subject, content={"default": text}, attributes=attributes)
     request = await sent(message, WORKFLOW if workflow else SUBSCRIPTION)
     body = json.loads(request.body.decode())
     smn = (body["input"] if workflow else body)["record"][0]["smn"]

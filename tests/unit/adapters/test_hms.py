@@ -80,7 +80,7 @@ class Phone:
     ) -> Outcome:
         """Send a message; what is no text is sent as its JSON."""
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        message = replace(MESSAGE, content={"default": text}, **changes)
+        message = MESSAGE._replace(content={"default": text}, **changes)
         target = self.adapter.prepare(subscription)
         return await self.adapter.send(self.adapter.render(message, "application"), target)
 
@@ -447,7 +447,7 @@ async def test_a_topics_message_has_a_text_for_the_platform() -> None:
         ({"default": "d", "APNS": "x"}, "d"),
     ):
         phone = Phone()
-        push = phone.adapter.render(replace(MESSAGE, content=content), "application")
+        push = phone.adapter.render(MESSAGE._replace(content=content), "application")
         await phone.adapter.send(push, phone.adapter.prepare(SUBSCRIPTION))
         assert phone.kit.messages[0]["data"] == expected
 

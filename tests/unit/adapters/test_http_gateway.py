@@ -1,7 +1,6 @@
 """The configured HTTP gateway: requests carry texts intact, answers become outcomes."""
 
 import json
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +18,7 @@ from engine.testing import InstantTransport, ManualClock
 from tests import sending
 
 URL = "https://gateway.example/send"
-MESSAGE = replace(sending.MESSAGE, subject="a subject")
+MESSAGE = sending.MESSAGE._replace(subject="a subject")
 TEXTS = st.text(st.characters(codec="utf-8")) | st.text('"\\{}&=%+ \x00\r\n中🙂', max_size=50)
 
 

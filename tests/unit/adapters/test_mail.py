@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.utils import getaddresses
@@ -19,7 +18,7 @@ from engine.models import Message
 from tests import sending
 from tests.relay import body, parsed
 
-MESSAGE = replace(sending.MESSAGE, subject=None)
+MESSAGE = sending.MESSAGE._replace(subject=None)
 OWN = Own("somebody@example.com", "b" * 32, "https://smn.example/unsubscribe?a=b&sig=" + "0" * 32)
 SENDER = "noreply@example.org"
 HEADERS = {
@@ -74,8 +73,8 @@ def decoded(value: str) -> str:
 @given(texts.filter(len), texts, texts)
 def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
     """In message, subject and display name; no header is added, and no line is a server's."""
-    message = replace(
-        MESSAGE, content={"default": text}, subject=subject or None, display_name=name
+    message = MESSAGE._replace(
+        content={"default": text}, subject=subject or None, display_name=name
     )
     raw = mail_of(message)
     assert raw.isascii()
@@ -105,7 +104,7 @@ def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
 @given(texts)
 def test_no_line_of_a_mail_ends_it(text: str) -> None:
     """Dots are doubled, and a server that halves them has the mail as it was."""
-    raw = mail_of(replace(MESSAGE, content={"default": text or "x"}))
+    raw = mail_of(MESSAGE._replace(content={"default": text or "x"}))
     sent = stuffed(raw)
     assert sent.index(b"\r\n.\r\n") == len(sent) - 5
     assert b"\n.\n" not in sent
@@ -116,7 +115,7 @@ def test_no_line_of_a_mail_ends_it(text: str) -> None:
 def test_a_long_text_is_the_shorter_of_two_encodings() -> None:
     """Chinese as base64, English as text that a person can read on the wire."""
     for text, encoding in (("中文" * 1_000, "base64"), ("word " * 1_000, "quoted-printable")):
-        raw = mail_of(replace(MESSAGE, content={"default": text}))
+        raw = mail_of(MESSAGE._replace(content={"default": text}))
         part = parsed(raw).get_body(("plain",))
         assert part is not None
         assert part["Content-Transfer-Encoding"] == encoding

@@ -5,7 +5,6 @@ import datetime as dt
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ async def linked(centre: Smsc, **given: Any) -> AsyncIterator[SmsAdapter]:
 
 async def say(adapter: SmsAdapter, text: str, *, message_id: str = "d" * 32) -> Outcome:
     """Send one text."""
-    message = replace(MESSAGE, id=message_id, content={"default": text})
+    message = MESSAGE._replace(id=message_id, content={"default": text})
     return await adapter.send(adapter.render(message, "sms"), NUMBER)
 
 

@@ -1,6 +1,5 @@
 """SMS: what goes to the carrier, what cannot go, and the outbox in a carrier's place."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ from tests import sending
 from tests.sending import LINK, subscription
 
 SUBSCRIPTION = subscription("sms", "13600000000")
-MESSAGE = replace(
-    sending.MESSAGE, content={"default": "long text", "sms": "short"}, subject="not sent"
+MESSAGE = sending.MESSAGE._replace(
+    content={"default": "long text", "sms": "short"}, subject="not sent"
 )
 
 
@@ -35,7 +34,7 @@ async def send(message: Message, **settings: Any) -> tuple[Outcome, list[Any]]:
 
 def saying(text: str) -> Message:
     """A notification with this text."""
-    return replace(MESSAGE, content={"default": text})
+    return MESSAGE._replace(content={"default": text})
 
 
 async def test_what_would_be_sent_is_in_the_outbox() -> None:
@@ -83,7 +82,7 @@ async def test_confirmation_carries_the_link(
     kind: Kind, locale: str, language: str, chinese: bool
 ) -> None:
     """In the language of the message, else that of the settings."""
-    message = replace(MESSAGE, kind=kind, link=LINK, locale=locale)
+    message = MESSAGE._replace(kind=kind, link=LINK, locale=locale)
     _, (text,) = await send(message, language=language)
     assert LINK in text
     assert "orders" in text
@@ -94,7 +93,7 @@ async def test_confirmation_carries_the_link(
 @pytest.mark.parametrize(("language", "chinese"), [("en", False), ("zh", True)])
 async def test_confirmation_carries_the_code(kind: Kind, language: str, chinese: bool) -> None:
     """Where the subscriber asked for a code there is no link."""
-    message = replace(MESSAGE, kind=kind, code="012345")
+    message = MESSAGE._replace(kind=kind, code="012345")
     _, (text,) = await send(message, language=language)
     assert text.startswith("012345 ")
     assert "orders" in text
@@ -104,7 +103,7 @@ async def test_confirmation_carries_the_code(kind: Kind, language: str, chinese:
 async def test_an_invitation_goes_whatever_its_topic_is_called() -> None:
     """Its link is whole, and no name in it looks like a signature."""
     name = "【bank】" + "x" * 180
-    message = replace(MESSAGE, kind=Kind.CONFIRMATION, link=LINK, display_name=name)
+    message = MESSAGE._replace(kind=Kind.CONFIRMATION, link=LINK, display_name=name)
     outcome, (text,) = await send(message, signature="Tocsin", long="cut")
     assert outcome == Delivered()
     assert text.startswith("【Tocsin】")

@@ -8,7 +8,6 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,7 @@ from tests.relay import CLOSE, HANG, Relay, body, parsed, real_server, relay
 from tests.sending import LINK, subscription
 
 SUBSCRIPTION = subscription("email", "somebody@example.com")
-MESSAGE = replace(
-    sending.MESSAGE,
+MESSAGE = sending.MESSAGE._replace(
     content={"default": "for others", "email": "磁盘已满\n.\n..dots\nend"},
     subject="Störung 🙂",
     display_name="Bestellungen, „neu“",
@@ -120,7 +118,7 @@ async def test_a_mail_arrives_as_it_was_meant() -> None:
 
 async def test_without_a_display_name_the_sender_is_the_address() -> None:
     """And the subject of a message without one is the topic's name."""
-    message = replace(MESSAGE, display_name="", subject=None)
+    message = MESSAGE._replace(display_name="", subject=None)
     async with relay() as server, adapter_for(server) as adapter:
         await send(adapter, message)
     mail = server.arrivals[0].mail
@@ -143,7 +141,7 @@ async def test_one_click_needs_https() -> None:
 )
 async def test_an_invitation_carries_its_link(kind: Kind, language: str) -> None:
     """In text and HTML, as a button and to be copied, and with no other link."""
-    message = replace(MESSAGE, kind=kind, link=LINK, locale=f"{language}-xx", subject=None)
+    message = MESSAGE._replace(kind=kind, link=LINK, locale=f"{language}-xx", subject=None)
     async with relay() as server, adapter_for(server) as adapter:
         await send(adapter, message)
     mail = server.arrivals[0].mail
@@ -159,8 +157,8 @@ async def test_an_invitation_carries_its_link(kind: Kind, language: str) -> None
 
 async def test_an_invitation_without_a_link_is_its_text() -> None:
     """The text holds the code by which the subscriber confirms."""
-    message = replace(
-        MESSAGE, kind=Kind.CONFIRMATION, content={"default": "123456 is it"}, subject=None
+    message = MESSAGE._replace(
+        kind=Kind.CONFIRMATION, content={"default": "123456 is it"}, subject=None
     )
     async with relay() as server, adapter_for(server) as adapter:
         await send(adapter, message)
@@ -172,7 +170,7 @@ async def test_an_invitation_without_a_link_is_its_text() -> None:
 
 async def test_a_display_name_cannot_make_a_header() -> None:
     """Whatever let it through."""
-    message = replace(MESSAGE, display_name="x\r\nBcc: y@example.com\x00", subject="a\r\nCc: b")
+    message = MESSAGE._replace(display_name="x\r\nBcc: y@example.com\x00", subject="a\r\nCc: b")
     async with relay() as server, adapter_for(server) as adapter:
         await send(adapter, message)
     mail = server.arrivals[0].mail

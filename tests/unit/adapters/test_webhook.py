@@ -4,7 +4,6 @@ import base64
 import datetime as dt
 import hashlib
 import json
-from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 
@@ -31,16 +30,15 @@ from tests import sending
 from tests.sending import LINK, TOPIC_URN, subscription
 
 SUBSCRIPTION = subscription("https", "https://example.com/hook")
-MESSAGE = replace(
-    sending.MESSAGE,
+MESSAGE = sending.MESSAGE._replace(
     content={"default": 'disk "full"\n93 %', "http": "short"},
     created_ms=1_720_604_700_999,
     subject="disk alarm",
 )
-INVITATION = replace(MESSAGE, kind=Kind.CONFIRMATION, link=LINK, subject=None)
-FAREWELL = replace(INVITATION, kind=Kind.CANCELLATION)
-USER_INVITATION = replace(INVITATION, kind=Kind.USER_CONFIRMATION, topic_name="ops")
-USER_WELCOME = replace(USER_INVITATION, kind=Kind.USER_CANCELLATION)
+INVITATION = MESSAGE._replace(kind=Kind.CONFIRMATION, link=LINK, subject=None)
+FAREWELL = INVITATION._replace(kind=Kind.CANCELLATION)
+USER_INVITATION = INVITATION._replace(kind=Kind.USER_CONFIRMATION, topic_name="ops")
+USER_WELCOME = USER_INVITATION._replace(kind=Kind.USER_CANCELLATION)
 
 
 async def sent(
@@ -105,7 +103,7 @@ async def test_each_protocol_receives_its_own_content() -> None:
 @pytest.mark.parametrize("subject", [None, ""])
 async def test_missing_subject_is_left_out(subject: str | None) -> None:
     """Receivers treat a missing subject as absent; an empty one would break their signature."""
-    _, body = await sent(replace(MESSAGE, subject=subject))
+    _, body = await sent(MESSAGE._replace(subject=subject))
     assert "subject" not in body
 
 
@@ -184,7 +182,7 @@ async def test_subscription_is_named_only_after_it_was_confirmed() -> None:
 
 async def test_text_of_our_own_speaks_the_messages_language() -> None:
     """Chinese where the locale says so, English elsewhere."""
-    _, body = await sent(replace(INVITATION, locale="zh-cn"))
+    _, body = await sent(INVITATION._replace(locale="zh-cn"))
     assert "订阅" in body["message"]
 
 
@@ -220,7 +218,7 @@ async def test_each_subscriber_has_a_link_of_its_own() -> None:
 )
 async def test_any_text_survives_the_journey(text: str) -> None:
     """What was published is what the receiver parses, whatever it is."""
-    _, body = await sent(replace(MESSAGE, content={"default": text}, subject=text or None))
+    _, body = await sent(MESSAGE._replace(content={"default": text}, subject=text or None))
     assert body["message"] == text
     assert body.get("subject", "") == text
     assert "evil" not in body["unsubscribe_url"]
@@ -275,8 +273,8 @@ def certificate() -> tuple[bytes, bytes, str]:
     "message",
     [
         MESSAGE,
-        replace(MESSAGE, subject=None),
-        replace(MESSAGE, content={"default": '中文\n\t"\\ 🙂\x01'}),
+        MESSAGE._replace(subject=None),
+        MESSAGE._replace(content={"default": '中文\n\t"\\ 🙂\x01'}),
         INVITATION,
         FAREWELL,
         USER_INVITATION,
