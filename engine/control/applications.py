@@ -153,8 +153,7 @@ class Applications:
 
     async def with_id(self, project_id: str, identifier: str) -> Sequence[Application]:
         """The application with this id, if there is one."""
-        cards = await self._records.all(project_id)
-        names = {card.name for card in cards if card.id == identifier}
+        names = {one.name for one in await self._records.all(project_id) if one.id == identifier}
         found = [one for name in names for one in await self.named(project_id, name)]
         return [one for one in found if one.id == identifier]
 
