@@ -243,9 +243,16 @@ class Places:
         self._postpone(deliveries, round_up(now_ms + wait_ms, wait_ms))
 
     def _send_away(self, state: EndpointState) -> None:
-        """Postpone what waits behind others at an endpoint."""
-        while state.queue:
-            self._wait(state.queue.popleft())
+        """Postpone what waits behind others at a silent endpoint.
+
+        Unless it is a suspect, who has a reserved time stays: that would be lost elsewhere.
+        """
+        queue, state.queue = state.queue, None
+        for delivery in queue or ():
+            if delivery.reserved_ms and not state.suspect:
+                self._wait_behind(delivery, state)
+            else:
+                self._wait(delivery)
 
     def _sweep(self) -> None:
         """Move what has been silent for too long out of the healthy endpoints' way."""

@@ -30,9 +30,9 @@ class World:
         self.going: dict[int, asyncio.Future[int]] = {}
         self.postponed: list[int] = []
 
-    def put(self, seats: range, at: Entry) -> None:
+    def put(self, seats: range, at: Entry, reserved_ms: int = 0) -> None:
         """Deliveries to one endpoint."""
-        self.places.put([Delivery(self.batch, seat, at, 0) for seat in seats])
+        self.places.put([Delivery(self.batch, seat, at, 0, reserved_ms) for seat in seats])
 
     async def has(self, going: set[int], postponed: set[int]) -> None:
         """Wait until exactly these are under way, and those postponed."""
@@ -109,6 +109,23 @@ async def test_nobody_waits_behind_a_silent_endpoint(world: World) -> None:
     await world.has({0}, {1, 2, 3, 4})
     world.fail(0, SILENT_MS)
     await eventually(lambda: at.state.suspect, "it is a suspect")
+
+
+async def test_who_has_a_reserved_time_stays_behind_a_slow_endpoint(world: World) -> None:
+    """The time would be lost elsewhere."""
+    world.put(range(2), entry("a" * 32), reserved_ms=1)
+    world.put(range(2, 4), entry("b" * 32))
+    await world.has({0, 2}, {3})  # by then both have been silent for as long
+    world.succeed(0)
+    await world.has({1, 2}, {3})
+
+
+async def test_behind_a_suspect_nobody_stays(world: World) -> None:
+    """Not even who has a reserved time."""
+    world.put(range(2), entry("a" * 32), reserved_ms=1)
+    await world.has({0}, set())
+    world.fail(0, SILENT_MS)
+    await world.has(set(), {1})
 
 
 async def test_a_proven_endpoint_that_falls_silent_is_unknown_again(
