@@ -14,46 +14,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.push import PushAdapter, PushSettings
+from adapters.push import PushSettings
 from engine.errors import ConfigurationError
-from engine.models import (
-    Delivered,
-    Kind,
-    Message,
-    Outcome,
-    Rejected,
-    Retry,
-    Status,
-    Subscription,
-    Throttled,
-)
+from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.ports import Answer, CertificateRefused, MobileDevice, TransportError, Unsent
-from engine.testing import EPOCH_MS, InstantTransport, KnownDevices, ManualClock, fake_ports
+from engine.testing import EPOCH_MS, InstantTransport
 from tests.apple import BUNDLE, apple, push_certificate
 from tests.apple_push import DEVICE
+from tests.pushing import PushPhone, subscribed
 
-PROJECT = "762bdb3251034f268af0e395c53ea09b"
-URN = f"urn:smn:region01:{PROJECT}:endpoint:APNS:shop:{'e' * 32}"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=f"urn:smn:region01:{PROJECT}:orders",
-    protocol="application",
-    endpoint=URN,
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-)
-MESSAGE = Message(
-    id="d84bd6629ef04513ad2e37bffd6e17cb",
-    topic_id="a" * 32,
-    topic_urn=SUBSCRIPTION.topic_urn,
-    project_id=PROJECT,
-    kind=Kind.DIRECT,
-    content={"default": "hello"},
-    created_ms=EPOCH_MS,
-    deadline_ms=EPOCH_MS + 3_600_000,
-)
+SUBSCRIPTION = subscribed("APNS")
+URN = SUBSCRIPTION.endpoint
 AGAIN = "authenticate the application again"
 EXPIRES = dt.datetime.fromtimestamp(EPOCH_MS / 1000, dt.UTC) + dt.timedelta(days=1)
 CERTIFICATE, KEY = push_certificate(EXPIRES)
@@ -67,27 +38,15 @@ def device(
     return MobileDevice(platform, token, True, certificate, key)
 
 
-class Phone:
+class Phone(PushPhone):
     """An adapter, what it sends, and one device."""
 
+    usual = ALERT
+
     def __init__(self, known: MobileDevice | None = None, **given: Any) -> None:
-        self.clock = ManualClock()
-        self.devices = KnownDevices({URN: known or device()})
         self.http2 = InstantTransport()
         settings = PushSettings(enabled=True, **given)
-        ports = fake_ports(
-            settings=settings, http2=self.http2, clock=self.clock, devices=self.devices
-        )
-        self.adapter = PushAdapter(ports)
-
-    async def push(
-        self, content: object = ALERT, subscription: Subscription = SUBSCRIPTION, **changes: Any
-    ) -> Outcome:
-        """Send a message; what is no text is sent as its JSON."""
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        message = MESSAGE._replace(content={"default": text}, **changes)
-        target = self.adapter.prepare(subscription)
-        return await self.adapter.send(self.adapter.render(message, "application"), target)
+        super().__init__(SUBSCRIPTION, known or device(), settings, http2=self.http2)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -240,8 +199,7 @@ async def test_a_topics_message_has_a_text_for_the_platform() -> None:
         ("APNS", {"default": default, "HMS": "h"}, default),
     ):
         phone = Phone(device(platform=platform))
-        push = phone.adapter.render(MESSAGE._replace(content=content), "application")
-        await phone.adapter.send(push, phone.adapter.prepare(SUBSCRIPTION))
+        await phone.push_texts(content)
         assert phone.http2.requests[0].body.decode() == expected
 
 

@@ -13,43 +13,14 @@ from hypothesis import strategies as st
 
 from adapters.push import PushAdapter, PushSettings
 from engine.errors import Refused, StoreUnavailable
-from engine.models import (
-    Delivered,
-    Kind,
-    Message,
-    Outcome,
-    Rejected,
-    Retry,
-    Status,
-    Subscription,
-    Throttled,
-)
+from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.ports import Answer, MobileDevice, TransportError
-from engine.testing import EPOCH_MS, InstantTransport, KnownDevices, ManualClock, fake_ports
+from engine.testing import EPOCH_MS, InstantTransport, fake_ports
 from tests.push_kit import APP_ID, APP_SECRET, DEVICE, PushKit
+from tests.pushing import PushPhone, subscribed
 
-PROJECT = "762bdb3251034f268af0e395c53ea09b"
-URN = f"urn:smn:region01:{PROJECT}:endpoint:HMS:shop:{'e' * 32}"
-SUBSCRIPTION = Subscription(
-    id="b" * 32,
-    topic_id="a" * 32,
-    topic_urn=f"urn:smn:region01:{PROJECT}:orders",
-    protocol="application",
-    endpoint=URN,
-    status=Status.CONFIRMED,
-    page=0,
-    seat=0,
-)
-MESSAGE = Message(
-    id="d84bd6629ef04513ad2e37bffd6e17cb",
-    topic_id="a" * 32,
-    topic_urn=SUBSCRIPTION.topic_urn,
-    project_id=PROJECT,
-    kind=Kind.DIRECT,
-    content={"default": "hello"},
-    created_ms=EPOCH_MS,
-    deadline_ms=EPOCH_MS + 3_600_000,
-)
+SUBSCRIPTION = subscribed("HMS")
+URN = SUBSCRIPTION.endpoint
 HMS_DEVICE = MobileDevice("HMS", DEVICE, True, APP_ID, APP_SECRET)
 NOTIFICATION = {
     "hps": {
@@ -64,25 +35,14 @@ NOTIFICATION = {
 AGAIN = "HMS refuses the application's credentials: authenticate it again"
 
 
-class Phone:
+class Phone(PushPhone):
     """An adapter, the service it speaks to, and one device."""
 
     def __init__(self, device: MobileDevice | None = HMS_DEVICE, **ports: Any) -> None:
         self.kit = PushKit()
-        self.clock = ManualClock()
-        self.devices = KnownDevices({URN: device} if device else {})
         self.gateway = InstantTransport(self.kit)
-        given = {"gateway": self.gateway, "clock": self.clock, "devices": self.devices} | ports
-        self.adapter = PushAdapter(fake_ports(settings=PushSettings(enabled=True), **given))
-
-    async def push(
-        self, content: object = "hello", subscription: Subscription = SUBSCRIPTION, **changes: Any
-    ) -> Outcome:
-        """Send a message; what is no text is sent as its JSON."""
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        message = MESSAGE._replace(content={"default": text}, **changes)
-        target = self.adapter.prepare(subscription)
-        return await self.adapter.send(self.adapter.render(message, "application"), target)
+        settings = PushSettings(enabled=True)
+        super().__init__(SUBSCRIPTION, device, settings, gateway=self.gateway, **ports)
 
 
 async def test_a_notification_is_said_as_push_kit_takes_it() -> None:
@@ -447,8 +407,7 @@ async def test_a_topics_message_has_a_text_for_the_platform() -> None:
         ({"default": "d", "APNS": "x"}, "d"),
     ):
         phone = Phone()
-        push = phone.adapter.render(MESSAGE._replace(content=content), "application")
-        await phone.adapter.send(push, phone.adapter.prepare(SUBSCRIPTION))
+        await phone.push_texts(content)
         assert phone.kit.messages[0]["data"] == expected
 
 
