@@ -27,11 +27,7 @@ from tests import function_gateway, push_kit, receiver
 from tests.function_gateway import function_graph
 from tests.phone_gateway import phone_gateway
 from tests.platforms import bots
-from tests.platforms.apps import DingTalkApps, WeLink
-from tests.platforms.bots import Platform
-from tests.platforms.dingtalk import DingTalk
-from tests.platforms.lark import Lark
-from tests.platforms.wecom import WeCom
+from tests.platforms.every_bot import every_bot
 from tests.push_kit import PushKit
 from tests.relay import body, relay
 from tests.smsc import PASSWORD, smsc
@@ -42,12 +38,6 @@ if TYPE_CHECKING:
 PHONE: Final = "+8613600000000"
 CUT: Final = "\n[…]"
 """What a bot's message ends with that was too long for its platform."""
-_TOKEN: Final = "0a1b2c3d"
-_APP: Final = {"app_key": "key-1", "app_secret": "hush-hush", "robot_code": "robot-1"}
-_CLIENT: Final = {"client_id": "client-1", "client_secret": "hush-hush"}
-_FUNCTION: Final = (
-    "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:latest"
-)
 _MOST_EVENT: Final = 262_144
 _MOST_PUSHED: Final = 2_048
 _MOST_TEXTED: Final = 1_000
@@ -164,47 +154,25 @@ class Everywhere:
     async def _functions(self) -> None:
         table = {"access_key": function_gateway.ACCESS_KEY}
         table["secret_key"] = function_gateway.SECRET_KEY
-        for protocol, setting, endpoint, path in (
-            ("functionstage", "url", _FUNCTION, "functions/{urn}/invocations-async"),
-            ("functiongraph", "workflow_url", "workflow-1", "workflows/{id}/executions"),
-        ):
+        for protocol, endpoint, setting, path in function_gateway.ENDPOINTS:
             graph = await self.stack.enter_async_context(function_graph())
             graph.functions = {endpoint}
-            table[setting] = f"{graph.url}/v2/{{project}}/fgs/{path}"
+            table[setting] = f"{graph.url}{path}"
             self.readers.append(_function(protocol, endpoint, _taker(graph.events)))
         self.tables["function"] = table
 
     async def _bots(self) -> None:
-        for protocol, name, kind, path, most in (
-            ("dingding", "dingtalk", DingTalk, "/robot/send?access_token=", 20_000),
-            ("feishu", "lark", Lark, "/open-apis/bot/v2/hook/", 20_000),
-            ("wechat", "wecom", WeCom, "/cgi-bin/webhook/send?key=", 2_048),
-        ):
-            base = await self._bot(kind(self.now_ms), protocol, _TOKEN, most)
-            self.tables[name] = {"base_urls": [base]}
-            self.readers[-1].endpoint = f"{base}{path}{_TOKEN}"
-        robots = DingTalkApps(self.now_ms)
-        robots.apps[_APP["app_key"]], robots.robots = _APP["app_secret"], {_APP["robot_code"]}
-        base = await self._bot(robots, "dingTalkBot", "user-1", 15_000, _APP)
-        self.tables["dingtalkbot"] = {"api_url": base}
-        groups = WeLink(self.now_ms)
-        groups.apps[_CLIENT["client_id"]] = _CLIENT["client_secret"]
-        base = await self._bot(groups, "welink", "123456", 10_000, _CLIENT)
-        self.tables["welink"] = {"url": base}
-
-    async def _bot(
-        self,
-        platform: Platform,
-        protocol: str,
-        token: str,
-        most: int,
-        extension: Mapping[str, object] | None = None,
-    ) -> str:
-        bot = platform.add(token)
-        reader = Reader(protocol, token, _taker(bot.shown), _bot_reads(protocol, most))
-        reader.extension = extension or {}
-        self.readers.append(reader)
-        return await self.stack.enter_async_context(bots.served(platform))
+        for one in every_bot(self.now_ms):
+            base = await self.stack.enter_async_context(bots.served(one.platform))
+            self.tables[one.adapter] = one.table(base)
+            reader = Reader(
+                one.protocol,
+                one.endpoint(base),
+                _taker(one.bot.shown),
+                _bot_reads(one.protocol, one.most),
+                extension=one.extension,
+            )
+            self.readers.append(reader)
 
     async def _devices(self) -> None:
         kit = PushKit()

@@ -16,6 +16,16 @@ from engine.iam import signature
 ACCESS_KEY = "AKFUNCTIONGRAPH"
 SECRET_KEY = "SKFUNCTIONGRAPH"
 MAX_BYTES = 262_144
+ENDPOINTS = (
+    (
+        "functionstage",
+        "urn:fss:region01:7aad83af3e8d42e99ac194e8419e2c9b:function:default:resize:latest",
+        "url",
+        "/v2/{project}/fgs/functions/{urn}/invocations-async",
+    ),
+    ("functiongraph", "workflow-1", "workflow_url", "/v2/{project}/fgs/workflows/{id}/executions"),
+)
+"""An endpoint of each protocol, the setting that leads there, and what the setting ends with."""
 
 
 @dataclass

@@ -23,21 +23,14 @@ from tests.apple import push_certificate
 from tests.apple_push import apple_push
 from tests.function_gateway import function_graph
 from tests.phone_gateway import phone_gateway
-from tests.platforms.apps import DingTalkApps, WeLink
 from tests.platforms.bots import served
-from tests.platforms.dingtalk import DingTalk
-from tests.platforms.lark import Lark
-from tests.platforms.wecom import WeCom
+from tests.platforms.every_bot import every_bot
 from tests.push_kit import PushKit
 from tests.relay import relay
 from tests.sdk_client import build_client
 from tests.serving import serve
 from tests.tap import Server, Tap, tap
 
-PROJECT = "7aad83af3e8d42e99ac194e8419e2c9b"
-FUNCTION = f"urn:fss:region01:{PROJECT}:function:default:resize:latest"
-APP = {"app_key": "key-1", "app_secret": "hush-hush", "robot_code": "robot-1"}
-CLIENT = {"client_id": "client-1", "client_secret": "hush-hush"}
 ARRIVAL_SECONDS = 15
 # What a loaded machine may add; a server that hangs would add the five seconds of a send.
 SLACK_SECONDS = 1.0
@@ -155,41 +148,20 @@ async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
         "access_key": function_gateway.ACCESS_KEY,
         "secret_key": function_gateway.SECRET_KEY,
     }
-    for protocol, setting, endpoint, path in (
-        ("functionstage", "url", FUNCTION, "functions/{urn}/invocations-async"),
-        ("functiongraph", "workflow_url", "workflow-1", "workflows/{id}/executions"),
-    ):
+    for protocol, endpoint, setting, path in function_gateway.ENDPOINTS:
         graph = await stack.enter_async_context(function_graph())
         graph.functions = {endpoint}
         functions = await stack.enter_async_context(tap(graph.url))
-        table[setting] = f"http://127.0.0.1:{functions.port}/v2/{{project}}/fgs/{path}"
+        table[setting] = f"http://127.0.0.1:{functions.port}{path}"
         made.add(protocol, functions, endpoint)
     made.tables["function"] = table
 
-    for protocol, name, platform, path in (
-        ("dingding", "dingtalk", DingTalk, "/robot/send?access_token=0a1b2c3d"),
-        ("feishu", "lark", Lark, "/open-apis/bot/v2/hook/0a1b2c3d"),
-        ("wechat", "wecom", WeCom, "/cgi-bin/webhook/send?key=0a1b2c3d"),
-    ):
-        bots = platform(_now_ms)
-        bots.add("0a1b2c3d")
-        bot = await stack.enter_async_context(tap(await stack.enter_async_context(served(bots))))
-        made.tables[name] = {"base_urls": [f"http://127.0.0.1:{bot.port}"]}
-        made.add(protocol, bot, f"http://127.0.0.1:{bot.port}{path}")
-
-    robots = DingTalkApps(_now_ms)
-    robots.apps[APP["app_key"]], robots.robots = APP["app_secret"], {APP["robot_code"]}
-    robots.add("user-1")
-    robot = await stack.enter_async_context(tap(await stack.enter_async_context(served(robots))))
-    made.tables["dingtalkbot"] = {"api_url": f"http://127.0.0.1:{robot.port}"}
-    made.add("dingTalkBot", robot, "user-1", **APP)
-
-    groups = WeLink(_now_ms)
-    groups.apps[CLIENT["client_id"]] = CLIENT["client_secret"]
-    groups.add("123456")
-    group = await stack.enter_async_context(tap(await stack.enter_async_context(served(groups))))
-    made.tables["welink"] = {"url": f"http://127.0.0.1:{group.port}"}
-    made.add("welink", group, "123456", **CLIENT)
+    for known in every_bot(_now_ms):
+        url = await stack.enter_async_context(served(known.platform))
+        bot = await stack.enter_async_context(tap(url))
+        base = f"http://127.0.0.1:{bot.port}"
+        made.tables[known.adapter] = known.table(base)
+        made.add(known.protocol, bot, known.endpoint(base), **known.extension)
 
 
 async def _serve_phones(made: World, stack: AsyncExitStack, folder: Path) -> None:
