@@ -3,172 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from engine.app import Engine
-from engine.models import (
-    Delivered,
-    End,
-    FilterPolicy,
-    Limits,
-    Message,
-    Outcome,
-    Rejected,
-    Retry,
-    Subscription,
-    Throttled,
+from engine.models import Delivered, End, FilterPolicy, Limits, Retry, Throttled
+from tests.engines import all_ended, eventually, keys_about, working
+from tests.rounds import (
+    PAUSE_S,
+    PROMPT_S,
+    PROTOCOL,
+    UNANSWERED,
+    Phones,
+    Play,
+    World,
+    deliver,
+    number_of,
+    opened,
+    player,
+    publish,
 )
-from engine.testing import RecordingAdapter
-from tests.engines import all_ended, eventually, keys_about, open_engine, working
-from tests.virtual_time import virtually
-
-PROTOCOL: Final = "callnotify"
-CALL_S: Final = 20.0
-PROMPT_S: Final = 2.5
-"""What may pass between two rounds: what is written, and looked at, every second."""
-PAUSE_S: Final = 0.5
-UNANSWERED: Final = Rejected("no answer", 200)
-
-
-class Phones(RecordingAdapter):
-    """Phones that ring for a while; ``answers`` says what comes of each call of a number."""
-
-    def __init__(self, **answers: Sequence[Outcome] | Outcome) -> None:
-        super().__init__(PROTOCOL, limits=Limits(confirm=False, rounds=True))
-        self.answers = answers
-        self.calls: list[tuple[str, str, float]] = []
-        """Text, name and time of each call."""
-        self.ended: list[tuple[str, float]] = []
-
-    async def send(self, content: Message, prepared: Subscription) -> Outcome:
-        name = name_of(prepared)
-        now = asyncio.get_running_loop().time
-        self.calls.append((content.text(PROTOCOL), name, now()))
-        made = sum(called == name for _, called, _ in self.calls)
-        await asyncio.sleep(CALL_S)
-        self.ended.append((name, now()))
-        found = self.answers.get(name, UNANSWERED)
-        return found if not isinstance(found, Sequence) else found[min(made, len(found)) - 1]
-
-    def called(self, text: str = "fire") -> list[str]:
-        """Who was called about something, in order."""
-        return [name for about, name, _ in self.calls if about == text]
-
-    def at(self, name: str) -> float:
-        """When somebody was called first."""
-        return next(when for _, called, when in self.calls if called == name)
-
-    def until(self, name: str) -> float:
-        """When their last call ended."""
-        return max(when for called, when in self.ended if called == name)
-
-
-def number_of(name: str) -> str:
-    """``a`` → +861…: the name is in it."""
-    return "+861" + "".join(f"{ord(letter):03}" for letter in name)
-
-
-def name_of(subscription: Subscription) -> str:
-    """Reads it again."""
-    digits = subscription.endpoint[4:]
-    return "".join(chr(int(digits[at : at + 3])) for at in range(0, len(digits), 3))
-
-
-class World:
-    """A topic with phones in rounds: ``a b / c`` are two in the first and one in the second."""
-
-    def __init__(self, engine: Engine, phones: Phones) -> None:
-        self.engine, self.phones = engine, phones
-        self.topic_id = self.urn = ""
-        self.urns: dict[str, str] = {}
-
-    async def subscribe(self, names: str, **how: Any) -> None:
-        for name in names.split():
-            found = await self.engine.subscribe(
-                self.urn, PROTOCOL, number_of(name), **({"confirmed": True} | how)
-            )
-            self.urns[name] = found.urn
-
-    async def set_rounds(self, rounds: str) -> str:
-        """Make or replace the policy; its id."""
-        polling = [
-            (order, [self.urns[name] for name in names.split()])
-            for order, names in enumerate(rounds.split("/"), 1)
-        ]
-        policies = self.engine.notify_policies
-        found = await policies.read(self.urn)
-        if found is None:
-            return await policies.create(self.urn, PROTOCOL, polling)
-        await policies.replace(self.urn, found[0], PROTOCOL, polling)
-        return found[0]
-
-    async def ends(self) -> dict[str, str]:
-        """The status of each delivery that has a line in the log, by name."""
-        lines = await self.engine.delivery_log(self.urn)
-        names = {urn: name for name, urn in self.urns.items()}
-        return {names[line.subscriber_urn]: line.status for line in lines}
-
-    async def place(self, name: str) -> tuple[int, int]:
-        """Page and seat."""
-        _, found = await self.engine.subscriptions.find(self.urns[name])
-        return found.page, found.seat
-
-    async def leave(self, name: str, how: str) -> None:
-        """Removed by the owner, or cancelled by its link."""
-        if how == "removed":
-            await self.engine.subscriptions.delete(self.urns[name])
-        else:
-            await self.engine.subscriptions.unsubscribe(self.urns[name])
-
-
-@asynccontextmanager
-async def opened(
-    url: str, data: Path, phones: Phones, rounds: str, **options: Any
-) -> AsyncIterator[World]:
-    """An engine with one topic."""
-    options = {"shards": 1, "default_ttl": 86_400, "unsubscribe_bare_urn": True} | options
-    async with open_engine(url, data, adapters=[phones], **options) as engine:
-        world = World(engine, phones)
-        topic = await engine.create_topic("alarms")
-        world.topic_id, world.urn = topic.id, topic.urn
-        await world.subscribe(rounds.replace("/", " "))
-        if rounds:
-            await world.set_rounds(rounds)
-        yield world
-
-
-Scene = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def play(redis_url: str, tmp_path: Path) -> Callable[..., None]:
+def play(redis_url: str, tmp_path: Path) -> Play:
     """Runs a scene with some rounds of phones, in virtual time."""
-
-    def run(phones: Phones, rounds: str, scene: Scene, **options: Any) -> None:
-        async def whole() -> None:
-            async with opened(redis_url, tmp_path, phones, rounds, **options) as world:
-                await scene(world)
-
-        virtually(whole)
-
-    return run
-
-
-async def deliver(world: World) -> None:
-    """Let a worker bring everything to its end."""
-    async with working(world.engine):
-        await all_ended(world.engine, pause=PAUSE_S)
-
-
-async def publish(world: World, text: str = "fire", **how: Any) -> str:
-    """The message's id."""
-    return await world.engine.publish(world.urn, text, **how)
+    return player(redis_url, tmp_path)
 
 
 def test_rounds_come_one_after_another(play: Any) -> None:
@@ -307,28 +168,6 @@ def test_who_is_asked_to_wait_holds_the_rounds_up(play: Any) -> None:
     assert phones.at("b") - phones.at("a") > 300
 
 
-@pytest.mark.parametrize("how", ["removed", "cancelled"])
-def test_who_leaves_is_not_waited_for(play: Any, how: str) -> None:
-    """A phone whose subscription ends while it waits for the gateway has ended its round."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        until_ms = world.engine.clock.now_ms() + 3_600_000
-        phones.answers |= {"a": Throttled(until_ms)}
-        await publish(world)
-        async with working(world.engine):
-            await eventually(lambda: phones.ended, "it was called", pause=PAUSE_S)
-            await asyncio.sleep(5)
-            phones.answers.clear()
-            await world.leave("a", how)
-            left = asyncio.get_running_loop().time()
-            await all_ended(world.engine, pause=PAUSE_S)
-        assert phones.at("b") - left < 12
-
-    play(phones, "a / b", scene)
-    assert phones.called() == ["a", "b"]
-
-
 @pytest.mark.parametrize("why", ["removed", "unconfirmed", "filtered", "cancelled"])
 def test_who_is_not_owed_the_message_is_not_waited_for(play: Any, why: str) -> None:
     """A first round of such is over at once."""
@@ -382,147 +221,6 @@ def test_rounds_over_several_pages(play: Any) -> None:
     assert len(phones.calls) == 304
     assert phones.at("b") >= max(phones.until("a"), phones.until("d"))
     assert phones.at("e") >= phones.until("b")
-
-
-def test_a_policy_that_changes_changes_nothing_under_way(play: Any) -> None:
-    """The next message has the new rounds."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        await publish(world)
-        async with working(world.engine):
-            await eventually(lambda: phones.calls, "the first call", pause=PAUSE_S)
-            await world.set_rounds("c / a")
-            await publish(world, "flood")
-            await all_ended(world.engine, pause=PAUSE_S)
-
-    play(phones, "a / b / c", scene)
-    assert phones.called() == ["a", "b", "c"]
-    assert sorted(phones.called("flood")[:2]) == ["b", "c"]
-    assert phones.called("flood")[2:] == ["a"]
-
-
-def test_who_waits_for_a_round_expires_like_others(play: Any) -> None:
-    """At the message's deadline everything ends, called or not."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        phones.answers |= {"a": Throttled(world.engine.clock.now_ms() + 3_600_000)}
-        await publish(world, ttl=60)
-        began = asyncio.get_running_loop().time()
-        await deliver(world)
-        assert asyncio.get_running_loop().time() - began < 63
-        assert {letter.end for letter in await world.engine.dead_letters()} == {End.EXPIRED}
-        assert await world.ends() == dict.fromkeys("abc", "FAIL_DELIVERED")
-
-    play(phones, "a / b / c", scene)
-    assert phones.called() == ["a"]
-
-
-def test_a_topic_that_is_deleted_calls_nobody_more(play: Any) -> None:
-    """That its subscriptions are gone is no reason for the next round."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        await publish(world)
-        async with working(world.engine):
-            await eventually(lambda: phones.calls, "the first call", pause=PAUSE_S)
-            await world.engine.topics.delete(world.urn)
-            await world.engine.retention.purge(0)
-            await asyncio.sleep(3 * CALL_S)
-
-    play(phones, "a / b", scene)
-    assert phones.called() == ["a"]
-
-
-def test_what_is_redriven_is_called_at_once(play: Any) -> None:
-    """In no order, and with all its tries."""
-    phones = Phones()
-    busy = Retry("busy", 200, unanswered=True)
-
-    async def scene(world: World) -> None:
-        await publish(world)
-        await deliver(world)
-        phones.calls.clear()
-        phones.answers |= {"a": busy, "c": Delivered(200)}
-        assert await world.engine.redrive() == 3
-        await deliver(world)
-
-    play(phones, "a / b / c", scene)
-    assert sorted(phones.called()) == ["a", "a", "a", "b", "c"]
-    assert abs(phones.at("a") - phones.at("c")) < 1
-
-
-def test_a_redrive_that_is_answered_ends_the_rounds(play: Any) -> None:
-    """Who is redriven while a later round still waits may spare the others the call."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        engine = world.engine
-        await engine.subscribe_many(world.urn, PROTOCOL, [number_of(f"x{n}") for n in range(255)])
-        await world.subscribe("b c")
-        await world.set_rounds("a / b / c")
-        await publish(world)
-        phones.answers |= {"b": Throttled(engine.clock.now_ms() + 600_000)}
-        async with working(engine):
-            await eventually(lambda: "b" in phones.called(), "the second round", pause=PAUSE_S)
-            phones.answers |= {"a": Delivered(200)}
-            # As long as calls of its page are under way none of them is redriven.
-            assert await eventually(engine.redrive, "the page has ended", pause=5) == 256
-            await all_ended(engine, pause=5)
-
-    play(phones, "a", scene)
-    assert "c" not in phones.called()
-
-
-def test_a_worker_that_stops_leaves_the_rounds_as_they_are(play: Any) -> None:
-    """The next one goes on: nobody is called twice, nobody left out."""
-    phones = Phones()
-
-    async def scene(world: World) -> None:
-        await publish(world)
-        for number in range(8):
-            async with working(world.engine, f"w-{number}"):
-                await asyncio.sleep(9)
-        await deliver(world)
-
-    play(phones, "a b / c / d", scene, drain_seconds=60)
-    assert sorted(phones.called()[:2]) + phones.called()[2:] == ["a", "b", "c", "d"]
-
-
-def test_a_batch_that_is_run_seat_by_seat_keeps_the_rounds(play: Any) -> None:
-    """One call at a time, in order, until somebody answers."""
-    phones = Phones(c=Delivered(200))
-
-    async def scene(world: World) -> None:
-        engine = world.engine
-        # As if the batch had been claimed too often, every time.
-        engine.settings = engine.settings.model_copy(update={"max_claims": 0})
-        await publish(world)
-        await deliver(world)
-
-    play(phones, "a b / c / d", scene)
-    assert phones.called() == ["a", "b", "c"]
-    assert phones.at("b") >= phones.until("a")
-
-
-def test_two_workers_share_many_messages(play: Any) -> None:
-    """Each message has its own rounds."""
-    phones = Phones(c=Delivered(200))
-    texts = [f"alarm {number}" for number in range(40)]
-
-    async def scene(world: World) -> None:
-        for text in texts:
-            await publish(world, text)
-        async with working(world.engine, "w-1"), working(world.engine, "w-2"):
-            await all_ended(world.engine, pause=PAUSE_S)
-
-    play(phones, "a b / c / d", scene)
-    by_text: dict[str, list[str]] = defaultdict(list)
-    for text, name, _ in phones.calls:
-        by_text[text].append(name)
-    assert set(by_text) == set(texts)
-    assert all(sorted(called[:2]) + called[2:] == ["a", "b", "c"] for called in by_text.values())
 
 
 async def test_a_message_without_rounds_has_none_stored(redis_url: str, tmp_path: Path) -> None:
