@@ -1,13 +1,9 @@
-"""Mail by relays: what is sent, over which connection, and what becomes of replies."""
+"""Mail: what is sent, what becomes of replies, and what settings may say."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +11,16 @@ import dkim
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import SecretStr
 
 from adapters._relays import Reply
-from adapters.smtp import Relay as RelaySettings
-from adapters.smtp import SmtpAdapter, SmtpSettings, Tls, judge
+from adapters.smtp import SmtpAdapter, SmtpSettings, judge
 from engine.adapter_settings import read
 from engine.errors import ConfigurationError
-from engine.models import (
-    Delivered,
-    Kind,
-    Message,
-    Outcome,
-    Rejected,
-    Retry,
-    Subscription,
-    Throttled,
-    Window,
-)
-from engine.ports import Links
-from engine.testing import EPOCH_MS, FakeLinks, MemoryOutbox, fake_ports
-from tests import sending
-from tests.endpoints import certificate_for
-from tests.relay import CLOSE, HANG, Relay, body, parsed, real_server, relay
-from tests.sending import LINK, subscription
-
-SUBSCRIPTION = subscription("email", "somebody@example.com")
-MESSAGE = sending.MESSAGE._replace(
-    content={"default": "for others", "email": "磁盘已满\n.\n..dots\nend"},
-    subject="Störung 🙂",
-    display_name="Bestellungen, „neu“",
-)
-PASSWORD = "correct horse"
+from engine.models import Delivered, Kind, Rejected, Retry, Subscription, Window
+from engine.testing import FakeLinks, MemoryOutbox, fake_ports
+from tests.mailing import MESSAGE, PASSWORD, SUBSCRIPTION, adapter_for, send, settings_for
+from tests.relay import body, parsed, relay
+from tests.sending import LINK
 
 
 class PlainLinks(FakeLinks):
@@ -54,36 +28,6 @@ class PlainLinks(FakeLinks):
 
     def unsubscribe(self, subscription: Subscription) -> str:
         return super().unsubscribe(subscription).replace("https:", "http:")
-
-
-def settings_for(*relays: Relay, **options: Any) -> SmtpSettings:
-    """Settings for unencrypted relays, 2 connections each."""
-    given: dict[str, Any] = {"connections": 2, "timeout": 5.0, "tls": Tls.NONE}
-    chosen = {**given, **options}
-    return SmtpSettings(
-        relays=tuple(RelaySettings(host="127.0.0.1", port=each.port, **chosen) for each in relays),
-        sender="noreply@example.org",
-        ehlo="worker.test",
-    )
-
-
-@asynccontextmanager
-async def adapter_for(
-    *relays: Relay, links: Links | None = None, **options: Any
-) -> AsyncIterator[SmtpAdapter]:
-    """An adapter with these relays, closed afterwards."""
-    settings = settings_for(*relays, **options)
-    adapter = SmtpAdapter(fake_ports(settings=settings, links=links or FakeLinks()))
-    yield adapter
-    await adapter.close()
-
-
-async def send(
-    adapter: SmtpAdapter, message: Message = MESSAGE, endpoint: str = "somebody@example.com"
-) -> Outcome:
-    """One attempt."""
-    target = adapter.prepare(SUBSCRIPTION._replace(endpoint=endpoint))
-    return await adapter.send(adapter.render(message, "email"), target)
 
 
 # What a mail is
@@ -269,241 +213,6 @@ def test_an_answer_is_kept_as_a_short_clean_line() -> None:
     assert len(outcome.answer) <= 200
 
 
-# Connections
-
-
-async def test_a_connection_is_used_again() -> None:
-    """Also after a refusal, which is reset."""
-    async with relay() as server, adapter_for(server) as adapter:
-        assert await send(adapter) == Delivered(250)
-        server.answer("RCPT", b"550 5.1.1 nobody")
-        assert isinstance(await send(adapter), Rejected)
-        server.answer("DATA", b"451 4.3.0 later")
-        assert isinstance(await send(adapter), Retry)
-        server.answer(".", b"554 5.7.1 spam")
-        assert isinstance(await send(adapter), Rejected)
-        assert await send(adapter) == Delivered(250)
-    assert server.connections == 1
-    assert [command[:4] for command in server.commands].count("RSET") == 2
-    assert server.commands[-1] == "QUIT"
-
-
-async def test_a_relay_gets_no_more_connections_than_allowed() -> None:
-    """The others wait for one, and each mail arrives once."""
-    async with relay() as server, adapter_for(server) as adapter:
-        names = [f"n{number}@example.com" for number in range(20)]
-        outcomes = await asyncio.gather(*(send(adapter, endpoint=name) for name in names))
-    assert set(outcomes) == {Delivered(250)}
-    assert server.most_open == 2
-    assert sorted(arrival.recipient for arrival in server.arrivals) == sorted(names)
-
-
-async def test_an_idle_connection_that_was_closed_is_replaced() -> None:
-    """Without a failed try, whether the end was seen or not."""
-    async with relay() as server, adapter_for(server) as adapter:
-        assert await send(adapter) == Delivered(250)
-        await server.hang_up()
-        assert await send(adapter) == Delivered(250)
-        server.answer("MAIL", CLOSE)
-        assert await send(adapter) == Delivered(250)
-        server.answer("RCPT", b"421 4.4.2 idle for too long")
-        assert await send(adapter) == Delivered(250)
-    assert server.connections == 4
-    assert len(server.arrivals) == 4
-
-
-@pytest.mark.parametrize("answer", [CLOSE, b"nonsense"])
-async def test_silence_after_a_mail_is_not_a_second_mail(answer: bytes) -> None:
-    """Whether it has arrived is unknown: only the schedule may send it again."""
-    async with relay() as server, relay() as other, adapter_for(server, other) as adapter:
-        await send(adapter)
-        server.answer(".", answer)
-        outcome = await send(adapter)
-        assert isinstance(outcome, Retry)
-        assert "may have arrived" in outcome.reason
-        assert [command[:4] for command in server.commands].count("DATA") == 2
-        assert await send(adapter) == Delivered(250)
-    assert other.connections == 0
-
-
-@pytest.mark.parametrize("command", ["", "EHLO", "MAIL", "RCPT", "DATA", "."])
-async def test_a_relay_that_hangs_is_given_up(command: str) -> None:
-    """Each step is bounded in time."""
-    async with relay(always={command: HANG}) as server, adapter_for(server, timeout=0.1) as adapter:
-        outcome = await send(adapter)
-    assert isinstance(outcome, Retry)
-    assert "in time" in outcome.reason
-
-
-# Several relays
-
-
-@pytest.mark.parametrize("trouble", ["", "MAIL", "."])
-async def test_the_next_relay_takes_over(trouble: str) -> None:
-    """When the first says 421 at any point, nobody has the mail, so that another may get it."""
-    answer = b"452 4.3.1 disk full" if trouble == "MAIL" else b"421 4.3.2 going down"
-    async with (
-        relay(always={trouble: answer}) as first,
-        relay() as second,
-        adapter_for(first, second) as adapter,
-    ):
-        assert await send(adapter) == Delivered(250)
-        assert await send(adapter) == Delivered(250)
-    assert (first.connections, len(second.arrivals)) == (1, 2)
-
-
-async def test_a_relay_that_is_gone_is_left_alone_and_used_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The second is for as long as the first is down."""
-    monkeypatch.setattr("adapters._relays._BACK_OFF_S", (0.05, 0.05))
-    async with relay() as first, relay() as second, adapter_for(first, second) as adapter:
-        assert await send(adapter) == Delivered(250)
-        await first.stop()
-        assert await send(adapter) == Delivered(250)
-        assert len(second.arrivals) == 1
-        await first.start()
-        async with asyncio.timeout(10):
-            while len(first.arrivals) < 2:
-                assert await send(adapter) == Delivered(250)
-                await asyncio.sleep(0.01)
-
-
-async def test_when_all_are_down_tries_are_not_spent() -> None:
-    """One finds out; the others wait until it is worth a try."""
-    async with relay() as server:
-        adapter = SmtpAdapter(fake_ports(settings=settings_for(server)))
-    outcome = await send(adapter)
-    assert outcome == Retry("no connection to the mail relay")
-    outcome = await send(adapter)
-    assert isinstance(outcome, Throttled)
-    assert EPOCH_MS < outcome.until_ms <= EPOCH_MS + 1001
-    await adapter.close()
-
-
-async def test_a_relay_that_wants_fewer_connections_is_not_down() -> None:
-    """What it refuses waits for those that it has."""
-    async with relay() as server, adapter_for(server) as adapter:
-        assert await send(adapter) == Delivered(250)
-        server.always[""] = b"421 4.7.0 too many connections"
-        outcomes = await asyncio.gather(*(send(adapter) for _ in range(10)))
-    assert set(outcomes) == {Delivered(250)}
-    assert server.most_open == 2
-    assert server.connections == 2
-
-
-async def test_a_long_queue_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mails for a slow relay must not hold the places of other deliveries."""
-    monkeypatch.setattr("adapters._relays._QUEUE", 2)
-    async with relay(always={".": HANG}) as server, adapter_for(server, connections=1) as adapter:
-        tasks = [asyncio.create_task(send(adapter)) for _ in range(3)]
-        await server.held.wait()
-        outcome = await send(adapter)
-        assert isinstance(outcome, Throttled)
-        assert EPOCH_MS + 250 <= outcome.until_ms <= EPOCH_MS + 5_001
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def test_a_cancelled_mail_holds_nobody_up() -> None:
-    """Its connection is in an unknown state and goes; who waited gets a new one."""
-    async with relay() as server, adapter_for(server, connections=1) as adapter:
-        server.answer("RCPT", HANG)
-        cut = asyncio.create_task(send(adapter))
-        await server.held.wait()
-        waiting = asyncio.create_task(send(adapter))
-        await asyncio.sleep(0)
-        cut.cancel()
-        assert await waiting == Delivered(250)
-        with pytest.raises(asyncio.CancelledError):
-            await cut
-
-
-# TLS and passwords, against a server that is not ours
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1, and a server's context with it."""
-    chain, key = certificate_for("127.0.0.1", tmp_path_factory.mktemp("tls"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(chain, key)
-    return chain, context
-
-
-def secure(port: int, tls: Tls, **options: Any) -> SmtpAdapter:
-    """An adapter that talks TLS to one relay."""
-    one = RelaySettings(host="127.0.0.1", port=port, tls=tls, timeout=5, **options)
-    settings = SmtpSettings(relays=(one,), sender="noreply@example.org", ehlo="worker.test")
-    return SmtpAdapter(fake_ports(settings=settings))
-
-
-@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
-async def test_mail_goes_over_tls_with_a_login(
-    tls: Tls, certificate: tuple[Path, ssl.SSLContext]
-) -> None:
-    """By both ways of TLS; what arrives is what was sent."""
-    ca_file, context = certificate
-    implicit = tls is Tls.IMPLICIT
-    async with real_server(tls=context, implicit=implicit, password=PASSWORD) as server:
-        adapter = secure(
-            server.port, tls, ca_file=ca_file, username="tocsin", password=SecretStr(PASSWORD)
-        )
-        outcomes = [await send(adapter), await send(adapter)]
-        await adapter.close()
-    assert outcomes == [Delivered(250)] * 2
-    assert server.logins == ["tocsin"]
-    assert server.tls or implicit
-    mail = server.arrivals[1].mail
-    assert mail["Subject"] == MESSAGE.subject
-    assert body(mail, "plain").startswith(MESSAGE.content["email"])
-
-
-@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
-async def test_an_unknown_certificate_is_refused(
-    tls: Tls, certificate: tuple[Path, ssl.SSLContext]
-) -> None:
-    """Nothing is sent to whom nobody vouches for."""
-    async with real_server(tls=certificate[1], implicit=tls is Tls.IMPLICIT) as server:
-        adapter = secure(server.port, tls)
-        outcome = await send(adapter)
-        await adapter.close()
-    assert outcome == Retry("the mail relay's certificate is not trusted")
-    assert server.arrivals == []
-
-
-async def test_a_relay_without_starttls_gets_nothing() -> None:
-    """There is no way back to plain text."""
-    async with relay() as server:
-        adapter = secure(server.port, Tls.STARTTLS)
-        outcome = await send(adapter)
-        await adapter.close()
-    assert outcome == Retry("the mail relay does not offer what its settings ask for")
-    assert [command[:4] for command in server.commands] == ["EHLO"]
-
-
-async def test_a_wrong_password_is_the_operators_to_mend(
-    certificate: tuple[Path, ssl.SSLContext], caplog: pytest.LogCaptureFixture
-) -> None:
-    """The mail is not to blame, and nobody gets to read the password."""
-    ca_file, context = certificate
-    async with real_server(tls=context, password=PASSWORD) as server:
-        adapter = secure(
-            server.port,
-            Tls.STARTTLS,
-            ca_file=ca_file,
-            username="tocsin",
-            password=SecretStr("battery staple"),
-        )
-        outcome = await send(adapter)
-        await adapter.close()
-    assert outcome == Retry("the mail relay refused the user name or password (SMTP 535)")
-    [record] = [one for one in caplog.records if one.message == "relay.failed"]
-    shown = f"{record.__dict__} {outcome} {adapter._relays.__dict__}"
-    assert "battery" not in shown
-
-
 # DKIM
 
 
@@ -598,14 +307,6 @@ def test_wrong_settings_are_named(table: dict[str, Any], said: str) -> None:
         read("smtp", SmtpSettings, table)
     assert said in str(error.value)
     assert PASSWORD not in str(error.value)
-
-
-def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
-    """At start, not with the first mail."""
-    (tmp_path / "empty.pem").write_text("nothing")
-    for name in ("empty.pem", "missing.pem"):
-        with pytest.raises(ConfigurationError, match=f"{name} holds no certificates"):
-            secure(25, Tls.STARTTLS, ca_file=tmp_path / name)
 
 
 def test_confirmations_are_limited_as_the_contract_says() -> None:
