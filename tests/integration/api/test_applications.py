@@ -1,92 +1,28 @@
-"""Applications, their endpoints, publishing to one; and texts to numbers."""
+"""Applications, their endpoints and their tags."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime as dt
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.app import Engine
-from engine.errors import Refused
-from engine.models import Kind, Limits, Outcome, Rejected, Retry
-from engine.ports import Devices, MobileDevice
 from engine.settings import Settings
-from engine.testing import RecordingAdapter, Sent
-from tests.api_client import Answer, Client, serving
+from tests.api_client import Answer
 from tests.apple import push_certificate
-from tests.engines import all_ended, eventually, names_of_keys, open_engine, snapshot, working
-
-MISSING = "0" * 32
-HMS = {
-    "name": "shop",
-    "platform": "HMS",
-    "platform_principal": "100200300",
-    "platform_credential": "c" * 32,
-}
-APNS = {
-    "name": "shop",
-    "platform": "APNS",
-    "platform_principal": base64.b64encode(b"certificate").decode(),
-    "platform_credential": base64.b64encode(b"key").decode(),
-}
-
-
-@dataclass
-class World:
-    """A running API; ``push`` is what mobile platforms would get."""
-
-    engine: Engine
-    client: Client
-    push: RecordingAdapter
-
-    @property
-    def devices(self) -> Devices:
-        """What adapters are lent."""
-        return self.engine.device_finder
-
-    @property
-    def project(self) -> str:
-        return self.client.account.project_id
-
-    async def call(self, method: str, tail: str, body: Any = None) -> Answer:
-        target = f"/v2/{self.project}/notifications/{tail}"
-        return await self.client.call(method, target, body)
-
-    async def create(self, body: dict[str, Any]) -> str:
-        answer = await self.call("POST", "applications", body)
-        assert answer.status == 201, answer.raw
-        return str(answer.json["application_urn"])
-
-    async def register(self, urn: str, token: str, user_data: str = "") -> str:
-        body = {"token": token, "user_data": user_data}
-        answer = await self.call("POST", f"applications/{urn}/endpoints", body)
-        assert answer.status == 201, answer.raw
-        return str(answer.json["endpoint_urn"])
-
-    async def refuses(self, method: str, tail: str, body: Any, status: int, code: str) -> None:
-        before = await snapshot(self.engine.store)
-        answer = await self.call(method, tail, body)
-        said = f"{method} {tail} {str(body)[:80]}: {answer.raw[:200]!r}"
-        assert (answer.status, answer.json["code"]) == (status, code), said
-        assert await snapshot(self.engine.store) == before, said
+from tests.applications import APNS, HMS, MISSING, World, open_world
+from tests.engines import eventually, names_of_keys, snapshot
 
 
 @pytest.fixture
 async def world(redis_url: str, tmp_path: Path, settings: Settings) -> AsyncIterator[World]:
     """Mobile push is enabled."""
-    push = RecordingAdapter("application", limits=Limits(confirm=False))
-    async with open_engine(redis_url, tmp_path) as engine:
-        engine.adapters["application"] = push
-        account = await engine.accounts.bootstrap()
-        async with serving(engine, settings, account) as (client, _):
-            yield World(engine, client, push)
+    async with open_world(redis_url, tmp_path, settings) as world:
+        yield world
 
 
 async def test_an_application_lives_as_documented(world: World) -> None:
@@ -366,30 +302,6 @@ async def test_bad_endpoints_change_nothing(world: World) -> None:
         await world.refuses("POST", f"endpoints/{bad}/publish", {"message": "m"}, status, code)
 
 
-async def test_a_message_reaches_one_endpoint(world: World) -> None:
-    """A direct message, addressed by URN; the adapter finds the device and what it needs."""
-    application = await world.create(HMS)
-    urn = await world.register(application, "token-1", "Ann")
-    await world.register(application, "token-2")
-    body = {"message": '{"hps": {}}', "time_to_live": "60"}
-    answer = await world.call("POST", f"endpoints/{urn}/publish", body)
-    assert answer.status == 200
-    async with working(world.engine):
-        await all_ended(world.engine)
-    (sent,) = world.push.sent
-    assert (sent.message.id, sent.message.kind) == (answer.json["message_id"], Kind.DIRECT)
-    assert sent.message.text("application") == '{"hps": {}}'
-    assert sent.message.deadline_ms - sent.message.created_ms == 60_000
-    assert sent.subscription.endpoint == urn
-    assert await world.devices.find(urn) == MobileDevice(
-        platform="HMS",
-        token="token-1",
-        enabled=True,
-        principal=HMS["platform_principal"],
-        credential=HMS["platform_credential"],
-    )
-
-
 async def test_a_device_is_found_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own changes at once, its application's within seconds; what is gone is not found."""
     monkeypatch.setattr("engine.store.device_finder._KEPT_MS", 200)
@@ -417,56 +329,6 @@ async def test_a_device_is_found_as_it_is(world: World, monkeypatch: pytest.Monk
         assert await world.devices.find(gone) is None
     await world.call("DELETE", f"applications/{application}")
     assert await world.devices.find(urn) is None
-
-
-async def test_a_structure_is_resolved_for_the_platform(world: World) -> None:
-    """An object becomes the text of its JSON."""
-    urn = await world.register(await world.create(APNS), "t")
-    structure = json.dumps({"APNS": {"aps": {"alert": "hé"}}, "HMS": "x"})
-    await world.call("POST", f"endpoints/{urn}/publish", {"message_structure": structure})
-    async with working(world.engine):
-        await all_ended(world.engine)
-    assert world.push.sent[0].message.text("application") == '{"aps":{"alert":"hé"}}'
-
-
-async def test_bad_messages_to_endpoints_change_nothing(world: World) -> None:
-    """Each answers its code; a disabled endpoint gets nothing."""
-    urn = await world.register(await world.create(HMS), "t")
-    target = f"endpoints/{urn}/publish"
-    wrong: tuple[dict[str, Any], ...] = (
-        {},
-        {"message": ""},
-        {"message": 7},
-        {"message": "a" * 2049},
-    )
-    for body in wrong:
-        await world.refuses("POST", target, body, 403, "SMN.0009")
-    for text in ("x", "{}", '{"APNS": "x"}', 7):
-        await world.refuses("POST", target, {"message_structure": text}, 400, "SMN.0021")
-    for ttl in ("0", "x", 86_401, -1):
-        body = {"message": "m", "time_to_live": ttl}
-        await world.refuses("POST", target, body, 400, "APIGW.0201")
-    await world.call("PUT", f"endpoints/{urn}", {"enabled": "false"})
-    await world.refuses("POST", target, {"message": "m"}, 400, "SMN.0136")
-
-
-async def test_a_deleted_application_withdraws_what_waits(world: World) -> None:
-    """Its endpoints are gone, and nothing of it stays."""
-
-    def down(sent: Sent) -> Outcome:
-        return Retry("the platform is down")
-
-    world.push._judge = down
-    application = await world.create(HMS)
-    urn = await world.register(application, "t")
-    found = await world.engine.applications.get(world.project, application)
-    await world.call("POST", f"endpoints/{urn}/publish", {"message": "m"})
-    assert (await world.call("DELETE", f"applications/{application}")).status == 200
-    async with working(world.engine):
-        await all_ended(world.engine)
-        await world.engine.retention.purge(world.engine.keys.shard_of_topic(found.id))
-    assert not world.push.sent
-    assert not {name for name in await names_of_keys(world.engine.store) if found.id in name}
 
 
 async def test_without_push_applications_are_not_supported(world: World) -> None:
@@ -512,31 +374,6 @@ async def test_scripts_run_twice(world: World, monkeypatch: pytest.MonkeyPatch) 
     secrets = {"platform_principal": "1", "platform_credential": "d" * 64}
     assert (await world.call("PUT", f"applications/{application}", secrets)).status == 200
     assert (await world.call("DELETE", f"applications/{application}")).status == 200
-
-
-async def test_a_text_goes_to_a_number(world: World) -> None:
-    """Without topic or subscription, through the adapter of SMS."""
-    body = {"endpoint": "+4912345678", "message": "your code is 42", "sign_id": "x"}
-    answer = await world.call("POST", "sms", body)
-    assert answer.status == 200
-    assert set(answer.json) == {"request_id", "message_id"}
-    async with working(world.engine):
-        await all_ended(world.engine)
-    entries = await world.engine.outbox.read(count=10)
-    assert [(one.endpoint, one.fields["text"]) for one in entries] == [
-        ("+4912345678", "your code is 42")
-    ]
-
-
-async def test_bad_texts_change_nothing(world: World) -> None:
-    """Each answers its code."""
-    good = {"endpoint": "13600000000", "message": "m"}
-    for endpoint in (None, 7, "", "Ann", "+", "1" * 65):
-        await world.refuses("POST", "sms", good | {"endpoint": endpoint}, 400, "SMN.0012")
-    for message in (None, 7, "", "a" * 262_145):
-        await world.refuses("POST", "sms", good | {"message": message}, 403, "SMN.0009")
-    del world.engine.adapters["sms"]
-    await world.refuses("POST", "sms", good, 400, "SMN.0011")
 
 
 # Tags
@@ -628,37 +465,3 @@ async def test_two_changes_of_one_endpoint_both_stay(world: World) -> None:
         )
         shown = (await world.call("GET", f"endpoints/{urn}")).json["attributes"]
         assert shown == {"enabled": switch, "token": 'to"ken/ü', "user_data": data}
-
-
-async def test_dead_letters_of_direct_messages_are_found_by_what_they_belong_to(
-    world: World,
-) -> None:
-    """An application by its URN, texts to numbers by that of the project's."""
-    engine, refused = world.engine, Rejected("not today")
-    application = await world.create(HMS)
-    urn = await world.register(application, "token-1")
-    sms = RecordingAdapter("sms", limits=Limits(confirm=False))
-    engine.adapters["sms"] = sms
-    for adapter in (world.push, sms):
-        adapter._judge = lambda sent: refused
-    assert (await world.call("POST", f"endpoints/{urn}/publish", {"message": "m"})).status == 200
-    text = {"endpoint": "+8613600000000", "message": "m"}
-    assert (await world.call("POST", "sms", text)).status == 200
-    async with working(engine):
-        await all_ended(engine)
-        texts = f"urn:smn:region01:{world.project}:sms:direct"
-        for home, protocol in ((application, "application"), (texts, "sms")):
-            (letter,) = await engine.dead_letters(home)
-            assert letter.protocol == protocol
-        assert await engine.redrive(application) == 1
-        await all_ended(engine)
-    assert await engine.drop(texts) == 1
-    assert len(await engine.dead_letters()) == 1
-    for unknown, code in (
-        (f"{application}x", "SMN.0122"),
-        (texts.replace(world.project, MISSING), "SMN.0006"),
-        (f"urn:smn:region01:{world.project}:gone", "SMN.0006"),
-        ("nonsense", "SMN.0006"),
-    ):
-        with pytest.raises(Refused, match=code):
-            await engine.redrive(unknown)
