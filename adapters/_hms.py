@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from adapters._answers import judge, snippet
 from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
-from engine.ports import AddressRefused, Answer, TransportError
+from engine.ports import Answer, TransportError
 
 if TYPE_CHECKING:
     from engine.ports import Clock, Gateway, MobileDevice
@@ -171,10 +171,8 @@ class Hms:
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer | Outcome:
         try:
             return await self._gateway.request("POST", url, headers, body)
-        except AddressRefused as error:
-            return Rejected(str(error))
         except TransportError as error:
-            return Retry(str(error))
+            return error.outcome
 
 
 def translate(text: str) -> dict[str, Any] | str:

@@ -19,6 +19,7 @@ from adapters import _apns, _hms
 from engine.adapter_settings import AdapterSettings
 from engine.errors import ConfigurationError, Refused, StoreError
 from engine.models import Limits, Message, Outcome, Rejected, Retry, Subscription, Throttled
+from engine.ports import PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import MobileDevice, Ports
@@ -88,10 +89,9 @@ class Target(NamedTuple):
     own: bool
 
 
-class PushAdapter:
+class PushAdapter(PlainAdapter):
     """Speaks ``application`` where it is enabled."""
 
-    notice = ""
     limits = Limits(max_bytes=max(_PLATFORMS.values()), confirm=False)
 
     def __init__(self, ports: Ports) -> None:
@@ -151,9 +151,6 @@ class PushAdapter:
         if device.platform == "HMS":
             return await self._hms.send(device, text, until_ms)
         return await self._apns.send(device, text, content.id_for(prepared.id), until_ms)
-
-    async def close(self) -> None:
-        """Nothing of its own: connections are the engine's."""
 
 
 def _fault(content: Push, target: Target, device: MobileDevice | None) -> str:

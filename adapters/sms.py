@@ -18,15 +18,8 @@ from adapters._http_gateway import HttpGateway, HttpGatewaySettings
 from adapters._phone import BRACKETS, Language, own_text
 from adapters._smpp_settings import SmppSettings
 from engine.errors import ConfigurationError
-from engine.models import (
-    Delivered,
-    Limits,
-    Message,
-    Outcome,
-    Rejected,
-    Subscription,
-    Window,
-)
+from engine.models import Delivered, Limits, Message, Outcome, Rejected, Subscription, Window
+from engine.ports import PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import Outbox, Ports
@@ -131,7 +124,7 @@ class ToOutbox:
         """Nothing to release."""
 
 
-class SmsAdapter:
+class SmsAdapter(PlainAdapter):
     """Speaks ``sms``."""
 
     protocols = ("sms",)
@@ -143,16 +136,10 @@ class SmsAdapter:
     def __init__(self, ports: Ports) -> None:
         self._settings = ports.configure(SmsSettings)
         self._carrier = _carrier(self._settings, ports)
-
-    @property
-    def notice(self) -> str:
-        """That nothing is sent, as long as that is so."""
-        if self._settings.url:
-            return ""
-        return "SMS is a stub: nothing is sent; what would be is in the outbox (tocsin outbox)."
-
-    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Nothing to narrow: any number may be tried."""
+        if not self._settings.url:
+            self.notice = (
+                "SMS is a stub: nothing is sent; what would be is in the outbox (tocsin outbox)."
+            )
 
     def prepare(self, subscription: Subscription) -> str:
         """The number as it was given: national numbers stay national."""

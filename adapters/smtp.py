@@ -32,6 +32,7 @@ from engine.models import (
     Throttled,
     Window,
 )
+from engine.ports import PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -150,7 +151,7 @@ class SmtpSettings(AdapterSettings):
         return self
 
 
-class SmtpAdapter:
+class SmtpAdapter(PlainAdapter):
     """Speaks ``email``."""
 
     protocols = ("email",)
@@ -175,15 +176,11 @@ class SmtpAdapter:
             )
         relays = [_address(relay, settings.ehlo) for relay in settings.relays]
         self._relays = _relays.Relays(relays) if relays else None
-        self.notice = (
-            ""
-            if relays
-            else "No mail relay is set (TOCSIN_SMTP_RELAYS): mails are not sent;"
-            " what would be is in the outbox (tocsin outbox)."
-        )
-
-    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Nothing to narrow: whether a mailbox exists, its server says when it gets mail."""
+        if not relays:
+            self.notice = (
+                "No mail relay is set (TOCSIN_SMTP_RELAYS): mails are not sent;"
+                " what would be is in the outbox (tocsin outbox)."
+            )
 
     def prepare(self, subscription: Subscription) -> Own:
         """Make the link, once per cached page."""

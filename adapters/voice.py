@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from adapters._http_gateway import Form, HttpGateway, HttpGatewaySettings
 from adapters._phone import Language, own_text
 from engine.errors import ConfigurationError
 from engine.models import Limits, Message, Outcome, Subscription, Window
+from engine.ports import PlainAdapter
 
 if TYPE_CHECKING:
     from engine.ports import Ports
@@ -33,7 +33,7 @@ class VoiceSettings(HttpGatewaySettings):
     )
 
 
-class VoiceAdapter:
+class VoiceAdapter(PlainAdapter):
     """Speaks ``callnotify``, if it is told where."""
 
     # The contract has no numbers for calls: those for SMS go to the same phones.
@@ -42,7 +42,6 @@ class VoiceAdapter:
         rounds=True,
         confirmations=(Window(10, _HOUR, _HOUR), Window(20, 2 * _DAY, 7 * _DAY)),
     )
-    notice = ""
 
     def __init__(self, ports: Ports) -> None:
         settings = ports.configure(VoiceSettings)
@@ -51,9 +50,6 @@ class VoiceAdapter:
         self.protocols = ("callnotify",) if settings.url else ()
         self._language = settings.language
         self._gateway = HttpGateway(settings, ports.gateway, ports.clock)
-
-    async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """Nothing to narrow: any number may be tried."""
 
     def prepare(self, subscription: Subscription) -> str:
         """The number as it was given."""
