@@ -17,6 +17,7 @@ environment.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import ConfigurationError
+from engine.settings import sentence
 
 
 class AdapterSettings(BaseSettings):
@@ -67,7 +69,12 @@ def read(name: str, kind: type[Own], table: Mapping[str, Any]) -> Own:
         return kind(_env_prefix=f"TOCSIN_{name.upper()}_", **table)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        setting = ".".join(str(part) for part in (name, *first["loc"]))
-        raise ConfigurationError(f"Setting 'adapters.{setting}': {first['msg']}.") from error
+        setting = ".".join(str(part) for part in ("adapters", name, *first["loc"]))
+        raise ConfigurationError(f"Setting {setting!r}: {sentence(first)}.") from error
     except SettingsError as error:
-        raise ConfigurationError(f"The settings of adapter {name!r}: {error}.") from error
+        # It says no more than the field's name, in quotes.
+        field = re.search(r'field "(\w+)"', str(error))
+        variable = f"TOCSIN_{name}_{field[1] if field else '…'}".upper()
+        raise ConfigurationError(
+            f'{variable} is not JSON: lists and tables are, as ["a", "b"] or {{"a": "b"}}.'
+        ) from error

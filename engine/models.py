@@ -367,10 +367,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A delivery that ended undelivered and can be redriven."""
+    """A delivery that ended undelivered and can be redriven.
+
+    ``topic_urn`` is the topic's, or the home's of direct messages.
+    """
 
     message_id: str
     topic_id: str
+    topic_urn: str
     protocol: str
     page: int
     seat: int

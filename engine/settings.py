@@ -9,7 +9,7 @@ import ipaddress
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -21,6 +21,9 @@ from pydantic_settings import (
 )
 
 from engine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Durability(StrEnum):
@@ -216,11 +219,18 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "configuration"
-            raise ConfigurationError(f"Setting {name!r}: {first['msg']}.") from error
+            raise ConfigurationError(f"Setting {name!r}: {sentence(first)}.") from error
         except ValueError as error:
-            raise ConfigurationError(f"The configuration cannot be read: {error}.") from error
+            raise ConfigurationError(f"{_toml_file} cannot be read: {error}.") from error
         finally:
             _toml_file = previous
 
 
 _toml_file: Path = Path("tocsin.toml")
+
+
+def sentence(error: ErrorDetails) -> str:
+    """What pydantic found wrong, without its own marks and without a full stop."""
+    if error["type"] == "extra_forbidden":
+        return "there is no setting of this name"
+    return error["msg"].removeprefix("Value error, ").rstrip(".")

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from engine.cli import api, audit, dead, demo, iam, key, logs, outbox, send, serve, version, worker
 
 app = typer.Typer(
     name="tocsin",
-    help="Tocsin: a self-hosted notification service that SMN clients use unchanged.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        version.version()
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="as the command version", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Tocsin: a self-hosted notification service that SMN clients use unchanged."""
+
+
 app.command("serve")(serve.serve)
 app.command("api")(api.api)
 app.command("worker")(worker.worker)

@@ -31,7 +31,7 @@ def api(
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
     trusted_proxies: options.TrustedProxies = None,
-    redis: options.Redis = None,
+    redis: options.RedisServed = None,
     region: options.Region = None,
     durability: options.DurabilityOption = None,
     allow_endpoints: options.AllowEndpoints = None,

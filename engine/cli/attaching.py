@@ -32,3 +32,11 @@ async def attach(given: Mapping[str, Any]) -> AsyncIterator[Engine]:
         settings = settings.model_copy(update={"redis": f"unix://{quote(holder.socket)}"})
     async with Engine.open(settings=settings) as engine:
         yield engine
+
+
+async def urn_of(engine: Engine, topic: str) -> str:
+    """What an operator calls a topic as its URN: a name is one of the first account's project."""
+    if topic.startswith("urn:"):
+        return topic
+    project_id = (await engine.accounts.bootstrap()).project_id
+    return str(engine.topics.urn(project_id, topic))

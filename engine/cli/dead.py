@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from engine.cli import options
 from engine.cli.running import run
+from engine.times import iso
 
 if TYPE_CHECKING:
     from engine.models import DeadLetter
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, redrive or drop dead letters.")
 
 Topic = Annotated[
-    str | None, typer.Option(metavar="URN", help="only of this topic, application, or …:sms:direct")
+    str | None,
+    typer.Option(
+        metavar="TOPIC", help="only of this topic (name or URN), application, or …:sms:direct"
+    ),
 ]
 Message = Annotated[str | None, typer.Option(metavar="ID", help="only of this message")]
 Every = Annotated[bool, typer.Option("--all", help="of all topics")]
@@ -37,7 +40,7 @@ def list_(
 ) -> None:
     """List dead letters with their reasons.
 
-    Example: tocsin dead list --topic urn:smn:region01:PROJECT:orders --json
+    Example: tocsin dead list --topic orders --json
     """
     given = {"config": config, "data": data, "redis": redis}
     run(lambda: _list(given, topic, limit, as_json=as_json))
@@ -59,7 +62,7 @@ def redrive(
 ) -> None:
     """Give dead letters a second chance.
 
-    Example: tocsin dead redrive --topic urn:smn:region01:PROJECT:orders
+    Example: tocsin dead redrive --topic orders
     """
     _check(topic, every=every)
     given = {"config": config, "data": data, "redis": redis}
@@ -80,7 +83,7 @@ def drop(
 ) -> None:
     """Delete dead letters for good.
 
-    Example: tocsin dead drop --topic urn:smn:region01:PROJECT:orders --message ID
+    Example: tocsin dead drop --topic orders --message ID
     """
     _check(topic, every=every)
     given = {"config": config, "data": data, "redis": redis}
@@ -89,32 +92,35 @@ def drop(
 
 
 async def _list(given: Mapping[str, Any], topic: str | None, limit: int, *, as_json: bool) -> None:
-    from engine.cli.attaching import attach
+    from engine.cli.attaching import attach, urn_of
 
     async with attach(given) as engine:
-        for letter in await engine.dead_letters(topic, limit=limit):
+        urn = topic and await urn_of(engine, topic)
+        for letter in await engine.dead_letters(urn, limit=limit):
             _show(letter, as_json=as_json)
 
 
 async def _redrive(
     given: Mapping[str, Any], topic: str | None, message: str | None, ttl: int | None
 ) -> int:
-    from engine.cli.attaching import attach
+    from engine.cli.attaching import attach, urn_of
 
     async with attach(given) as engine:
-        return await engine.redrive(topic, message_id=message, ttl=ttl)
+        urn = topic and await urn_of(engine, topic)
+        return await engine.redrive(urn, message_id=message, ttl=ttl)
 
 
 async def _drop(given: Mapping[str, Any], topic: str | None, message: str | None) -> int:
-    from engine.cli.attaching import attach
+    from engine.cli.attaching import attach, urn_of
 
     async with attach(given) as engine:
-        return await engine.drop(topic, message_id=message)
+        urn = topic and await urn_of(engine, topic)
+        return await engine.drop(urn, message_id=message)
 
 
 def _check(topic: str | None, *, every: bool) -> None:
     if (topic is None) != every:
-        raise typer.BadParameter("Give either --topic URN or --all.")
+        raise typer.BadParameter("Give either --topic TOPIC or --all.")
 
 
 def _say(what: str, count: int, *, as_json: bool) -> None:
@@ -125,8 +131,8 @@ def _show(letter: DeadLetter, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(letter)))
         return
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(letter.buried_ms / 1000))
     typer.echo(
-        f"{at}Z {letter.end} {letter.message_id} {letter.protocol} {letter.endpoint}"
+        f"{iso(letter.buried_ms)} {letter.end} {letter.topic_urn} {letter.message_id}"
+        f" {letter.protocol} {letter.endpoint}"
         f" tries={letter.tries} code={letter.code} {letter.reason}"
     )

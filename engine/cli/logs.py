@@ -15,8 +15,7 @@ from engine.cli.since import Since, check_since, moment_ms
 from engine.times import iso
 
 if TYPE_CHECKING:
-    from engine.app import Engine
-    from engine.models import LogLine, Topic
+    from engine.models import LogLine
 
 _STATUSES = ("DELIVERED", "FAIL_DELIVERED", "REJECTED")
 
@@ -35,6 +34,8 @@ def logs(
     redis: options.Redis = None,
 ) -> None:
     """Show the delivery log of a topic: one line for each delivery that has ended.
+
+    It is gone with the topic.
 
     Example: tocsin logs orders --since 1h --status FAIL_DELIVERED
     """
@@ -59,10 +60,10 @@ async def _logs(
     *,
     follow: bool,
 ) -> None:
-    from engine.cli.attaching import attach
+    from engine.cli.attaching import attach, urn_of
 
     async with attach(given) as engine:
-        topic = await _find(engine, name)
+        topic = await engine.topics.get(await urn_of(engine, name))
         since_ms = moment_ms(since, engine.clock.now_ms())
         if follow:
             async for line in engine.log.follow(topic, since_ms):
@@ -70,13 +71,6 @@ async def _logs(
         else:
             async for line in engine.log.read(topic, since_ms=since_ms):
                 see(line)
-
-
-async def _find(engine: Engine, name: str) -> Topic:
-    if not name.startswith("urn:"):
-        project_id = (await engine.accounts.bootstrap()).project_id
-        name = f"urn:smn:{engine.dataset.region}:{project_id}:{name}"
-    return await engine.topics.get(name)
 
 
 def _as_json(line: LogLine) -> str:

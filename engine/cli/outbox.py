@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from engine.cli import options
 from engine.cli.running import run
+from engine.times import iso
 
 if TYPE_CHECKING:
     from engine.store.outbox import OutboxEntry
@@ -28,7 +28,7 @@ def outbox(
     data: options.Data = None,
     redis: options.Redis = None,
 ) -> None:
-    """Show what would have been sent: SMS is a stub that writes here.
+    """Show what would have been sent: without a gateway SMS is a stub that writes here.
 
     Example: tocsin outbox --protocol sms --follow
     """
@@ -56,6 +56,5 @@ def _show(entry: OutboxEntry, *, as_json: bool) -> None:
         fields = {"id": entry.id, "at_ms": entry.at_ms, "protocol": entry.protocol}
         typer.echo(json.dumps({**fields, "endpoint": entry.endpoint, "fields": entry.fields}))
         return
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.at_ms / 1000))
     text = json.dumps(entry.fields, ensure_ascii=False)
-    typer.echo(f"{at}Z {entry.protocol} {entry.endpoint} {text}")
+    typer.echo(f"{iso(entry.at_ms)} {entry.protocol} {entry.endpoint} {text}")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import io
 import json
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,6 +19,7 @@ import typer
 from engine.cli import options
 from engine.cli.running import FAILED, run
 from engine.errors import ConfigurationError, Refused
+from engine.logs import EventHandler
 from engine.models import Delivered, Kind, Rejected, Retry, Throttled
 
 if TYPE_CHECKING:
@@ -123,20 +129,35 @@ async def _send(
         if notice:
             typer.echo(f"note: {notice}", err=True)
         try:
-            outcome = await found.send(
-                protocol,
-                _read(endpoint),
-                _extension(what["extension"]),
-                what["kind"],
-                _content(protocol, what["message"], structured=what["structure"]),
-                what["subject"],
-            )
+            with _warnings(found.masker):
+                outcome = await found.send(
+                    protocol,
+                    _read(endpoint),
+                    _extension(what["extension"]),
+                    what["kind"],
+                    _content(protocol, what["message"], structured=what["structure"]),
+                    what["subject"],
+                )
         except Refused as refused:
             # What a subscription could not be made with: for the operator to change.
             raise ConfigurationError(found.masker.text(str(refused))) from refused
         show = _show_json if as_json else _show
         show(found.record, outcome, found.masker, settings)
         return outcome
+
+
+@contextmanager
+def _warnings(masker: Masker) -> Iterator[None]:
+    """Show what the adapter writes to the log meanwhile: which relay failed, and why."""
+    heard = io.StringIO()
+    handler = EventHandler("send", heard)
+    handler.setLevel(logging.WARNING)
+    logging.root.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
+        typer.echo(masker.text(heard.getvalue()), err=True, nl=False)
 
 
 # What is sent
@@ -148,8 +169,12 @@ def _read(text: str) -> str:
         return text
     try:
         return Path(text[1:]).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"The file {text[1:]} cannot be read: {error}.") from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file {text[1:]} cannot be read: {error.strerror}."
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"The file {text[1:]} is not UTF-8 text.") from error
 
 
 def _content(protocol: str, given: str | None, *, structured: bool) -> Mapping[str, str]:
@@ -175,13 +200,26 @@ def _extension(given: Sequence[str]) -> dict[str, Any]:
             found |= _object(one)
             continue
         name, given_value, value = one.partition("=")
-        value = _read(value) if given_value else typer.prompt(name, hide_input=True, err=True)
+        value = _read(value) if given_value else _asked(name)
         outer, dot, inner = name.partition(".")
         if dot:
             found.setdefault(outer, {})[inner] = value
         else:
             found[name] = {"true": True, "false": False}.get(value, value)
     return found
+
+
+def _asked(name: str) -> str:
+    """What somebody types who is asked for it, unseen."""
+    with warnings.catch_warnings():
+        # Where nobody types there is no echo to be warned of.
+        warnings.simplefilter("ignore", getpass.GetPassWarning)
+        try:
+            return str(typer.prompt(name, hide_input=True, err=True))
+        except typer.Abort as error:
+            raise ConfigurationError(
+                f"Nobody answers who could be asked for {name}: give {name}=@FILE."
+            ) from error
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -213,7 +251,7 @@ def _show(record: Record, outcome: Outcome, masker: Masker, settings: Settings) 
         typer.echo()
     for protocol, endpoint, fields in record.kept:
         text = json.dumps(masker.value(fields), ensure_ascii=False)
-        typer.echo(f"to the outbox, not sent: {protocol} {masker.text(endpoint)} {text}\n")
+        typer.echo(f"for the outbox, not sent: {protocol} {masker.text(endpoint)} {text}\n")
     for remark in _remarks(record):
         typer.echo(f"note: {remark}")
     name, meaning = _meaning(outcome, record, settings)
@@ -281,6 +319,8 @@ def _remarks(record: Record) -> Iterator[str]:
         )
     if any(PUBLIC_URL in text for text in _texts(record)):
         yield f"links to {PUBLIC_URL} are examples and lead nowhere."
+    for name in record.ignored:
+        yield f"the extension's {name!r} is none that this protocol knows: it is ignored."
     if not record.exchanges and not record.kept:
         yield "no HTTP request was made: the outcome is all there is to see."
 
@@ -292,11 +332,15 @@ def _texts(record: Record) -> Iterator[str]:
 
 def _meaning(outcome: Outcome, record: Record, settings: Settings) -> tuple[str, str]:
     """The outcome, and what a worker would do about it."""
-    code = f" ({outcome.code})" if outcome.code else ""
+    said_already = outcome.code and str(outcome.code) in getattr(outcome, "reason", "")
+    code = f" ({outcome.code})" if outcome.code and not said_already else ""
     match outcome:
         case Delivered():
             if record.kept and not record.exchanges:
-                return "delivered", f"to the outbox alone{code}: nobody has received anything."
+                return "delivered", (
+                    f"to the outbox alone{code}: a worker would write it there, this command has"
+                    " not, and nobody would receive anything."
+                )
             return "delivered", f"whoever was asked has taken the message{code}."
         case Retry(reason=reason, answer=answer):
             delays = ", ".join(f"{delay:g}" for delay in settings.retry_delays)

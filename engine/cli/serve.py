@@ -32,8 +32,8 @@ def serve(
     """Run the whole service: database, API and workers.
 
     Prints one line, "ready http://HOST:PORT", when it serves. Clients find what they need in
-    DIR/credentials.json. SMS is a stub: messages for the protocol sms go to the outbox
-    (see "tocsin outbox"), not to phones.
+    DIR/credentials.json. SMS is a stub unless a gateway is configured: messages for the
+    protocol sms then go to the outbox (see "tocsin outbox"), not to phones.
 
     Example: tocsin serve --port 8080 --allow-endpoints 127.0.0.0/8
     """

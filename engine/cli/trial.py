@@ -60,6 +60,8 @@ class Record:
     exchanges: list[Exchange] = field(default_factory=list)
     kept: list[tuple[str, str, Mapping[str, object]]] = field(default_factory=list)
     signed: bool = False
+    ignored: tuple[str, ...] = ()
+    """Members of the extension that the protocol does not know."""
 
     async def put(self, protocol: str, endpoint: str, fields: Mapping[str, object]) -> None:
         """The ``Outbox`` port: what would be kept for people."""
@@ -183,6 +185,7 @@ class Trial:
         if adapter.limits.secret_endpoint:
             self.masker.learn_endpoint(endpoint)
         kept = protocols.check(protocol, endpoint, extension)
+        self.record.ignored = tuple(sorted(extension.keys() - kept.keys()))
         await adapter.check(protocol, endpoint, kept)
         project_id = _project(endpoint)
         topic_id, topic_urn = secrets.token_hex(16), f"urn:smn:{self._region}:{project_id}:example"

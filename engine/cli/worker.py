@@ -25,7 +25,7 @@ def worker(
     config: options.Config = None,
     data: options.Data = None,
     public_url: options.PublicUrl = None,
-    redis: options.Redis = None,
+    redis: options.RedisServed = None,
     region: options.Region = None,
     durability: options.DurabilityOption = None,
     allow_endpoints: options.AllowEndpoints = None,
@@ -35,8 +35,9 @@ def worker(
 ) -> None:
     """Run one worker process against a Redis or Valkey; start as many as you like.
 
-    Prints one line, "ready worker NAME", when it has joined. SMS is a stub: messages for the
-    protocol sms go to the outbox (see "tocsin outbox"), not to phones.
+    Prints one line, "ready worker NAME", when it has joined. SMS is a stub unless a gateway is
+    configured: messages for the protocol sms then go to the outbox (see "tocsin outbox"), not to
+    phones.
 
     Example: tocsin worker --redis redis://db.internal:6379/0 --public-url https://smn.example.com
     """

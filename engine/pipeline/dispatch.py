@@ -332,7 +332,8 @@ class Dispatcher:
                 self.places.succeeded(state)
                 self._health.succeeded(state)
             batch.delivered(delivery, outcome.code, took_ms)
-            self._done(delivery)
+            batch.running.discard(delivery.seat)
+            self._ended(batch)
             return
         tries = delivery.tries + 1
         failure = batch.judge(delivery, outcome)

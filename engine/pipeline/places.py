@@ -78,7 +78,8 @@ class Places:
         on_room: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._settings = settings
+        self._most_at_one = settings.endpoint_in_flight
+        self._most_bytes = settings.in_flight_bytes
         self._postpone = postpone
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
@@ -146,7 +147,7 @@ class Places:
     def take(self, delivery: Delivery) -> bool:
         """Count a delivery in flight if its endpoint has a place; if not, it waits somewhere."""
         state = delivery.entry.state
-        full = state.in_flight >= self._bound(state)
+        full = state.in_flight >= (self._most_at_one if state.proven else 1)
         if full and not state.suspect and delivery.batch.row.solo is None:
             # Who is tried alone, after workers died, must not start when another is named.
             self._wait_behind(delivery, state)
@@ -165,13 +166,8 @@ class Places:
 
     def pass_on(self, state: EndpointState) -> None:
         """Let in who waits for the place that a delivery has left; after a silence nobody."""
-        if state.queue and (room := self._bound(state) - state.in_flight) > 0:
-            if state.suspect:
-                self._send_away(state)
-            else:
-                pool = self.proven if state.proven else self.others
-                going = [state.queue.popleft() for _ in range(min(room, len(state.queue)))]
-                pool.put(going, first=True)
+        if state.queue:
+            self._let_in(state)
         if self._starved:
             self._starved = False
             self.proven.pump()
@@ -185,10 +181,6 @@ class Places:
     def failed(self, state: EndpointState, took_ms: int) -> None:
         """An attempt has failed: a quick refusal costs little, silence makes a suspect."""
         state.proven, state.suspect = False, took_ms >= _SLOW_S * 1000
-
-    def _bound(self, state: EndpointState) -> int:
-        """How many deliveries to an endpoint may be in flight."""
-        return self._settings.endpoint_in_flight if state.proven else 1
 
     @property
     def _stuck(self) -> bool:
@@ -205,7 +197,7 @@ class Places:
 
     def _admits(self, delivery: Delivery) -> bool:
         """Whether a delivery's bytes fit into what may be in flight."""
-        if not self._bytes or self._bytes + delivery.batch.size <= self._settings.in_flight_bytes:
+        if not self._bytes or self._bytes + delivery.batch.size <= self._most_bytes:
             return True
         self._starved = True
         return False
@@ -241,6 +233,15 @@ class Places:
             try_ms=self._try_ms,
         )
         self._postpone(deliveries, round_up(now_ms + wait_ms, wait_ms))
+
+    def _let_in(self, state: EndpointState) -> None:
+        room = (self._most_at_one if state.proven else 1) - state.in_flight
+        if room > 0 and state.suspect:
+            self._send_away(state)
+        elif room > 0 and state.queue:
+            pool = self.proven if state.proven else self.others
+            going = [state.queue.popleft() for _ in range(min(room, len(state.queue)))]
+            pool.put(going, first=True)
 
     def _send_away(self, state: EndpointState) -> None:
         """Postpone what waits behind others at a silent endpoint.

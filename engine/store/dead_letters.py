@@ -39,7 +39,7 @@ class _DeadPage(NamedTuple):
     page: int
     records: bytes
 
-    def letters(self) -> list[DeadLetter]:
+    def letters(self, topic_urn: str = "") -> list[DeadLetter]:
         found = []
         for line in self.records.splitlines():
             seat, identifier, shown, end, code, reason, answer, tries, at_ms = json.loads(line)
@@ -47,6 +47,7 @@ class _DeadPage(NamedTuple):
                 DeadLetter(
                     message_id=self.message_id,
                     topic_id=self.topic_id,
+                    topic_urn=topic_urn,
                     protocol=self.protocol,
                     page=self.page,
                     seat=seat,
@@ -88,9 +89,10 @@ class DeadLetters:
     async def list(self, topic_id: str) -> AsyncIterator[DeadLetter]:
         """A topic's dead letters, oldest page first."""
         await self._keyring.fresh()
+        urn = await self._store.call("HGET", self._keys.topic(topic_id), "urn", repeatable=True)
         async for page in self._pages(topic_id):
             context = messages.context(topic_id, page.message_id)
-            for letter in page.letters():
+            for letter in page.letters((urn or b"").decode()):
                 answer = self._keyring.reveal(letter.answer, context)
                 yield letter if answer == letter.answer else replace(letter, answer=answer)
 

@@ -90,7 +90,7 @@ async def test_dead_letters_have_a_second_chance_or_an_end(
         message = await client.publish(topic, "subject", "message")
         await subscriber.refused.wait()
         (letter,) = await _until(data, "dead", "list", "--topic", topic, seen=bool)
-        assert letter["message_id"] == message
+        assert (letter["topic_urn"], letter["message_id"]) == (topic, message)
         assert letter["endpoint"] == subscriber.url
         assert letter["code"] == 400
         subscriber.broken = False
@@ -98,7 +98,7 @@ async def test_dead_letters_have_a_second_chance_or_an_end(
             assert await _tocsin(data, "dead", "redrive", "--all") == [{"redriven": 1}]
             await subscriber.arrived.wait()
         else:
-            only = ("--topic", topic, "--message", message)
+            only = ("--topic", "orders", "--message", message)
             assert await _tocsin(data, "dead", "drop", *only) == [{"dropped": 1}]
         assert await _tocsin(data, "dead", "list") == []
 

@@ -49,7 +49,8 @@ def test_help_says_that_sms_is_a_stub(command: str) -> None:
 
 
 def test_version_is_printed_for_people_and_programs() -> None:
-    """``version`` prints the version, ``--json`` as an object."""
+    """``version`` prints the version, as ``--version`` does, and ``--json`` as an object."""
+    assert _run("--version") == _run("version")
     assert _run("version")[1].startswith("tocsin ")
     assert "version" in json.loads(_run("version", "--json")[1])
 
@@ -88,7 +89,9 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     [
         (["serve"], {"TOCSIN_PORT": "70000"}, "port"),
         (["serve", "--config", "missing.toml"], {}, "missing.toml"),
-        (["serve", "--allow-endpoints", "everything"], {}, "allow_endpoints"),
+        (["serve", "--config", "broken.toml"], {}, "broken.toml cannot be read"),
+        (["serve", "--config", "unknown.toml"], {}, "'bogus': there is no setting of this name"),
+        (["serve", "--allow-endpoints", "everything"], {}, "'allow_endpoints': '"),
         (["api"], {}, "--redis"),
         (["worker"], {}, "--redis"),
         (["outbox"], {}, "No service runs on"),
@@ -108,6 +111,8 @@ def test_wrong_configuration_exits_2_with_one_sentence(
 ) -> None:
     """A configuration that cannot work is one line on standard error, no traceback."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.toml").write_text("port: 80")
+    (tmp_path / "unknown.toml").write_text("bogus = 1")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     status, out, err = _run(*arguments)

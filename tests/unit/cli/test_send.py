@@ -119,6 +119,31 @@ def test_nothing_secret_need_be_typed(server: Server, monkeypatch: pytest.Monkey
     assert TOKEN not in done.output
 
 
+def test_without_anybody_to_ask_it_says_so(server: Server) -> None:
+    """In one sentence, with another way to give what is secret."""
+    done = tocsin_send("http", server.origin, "-e", "sign_secret")
+    assert done.exit_code == 2
+    assert "give sign_secret=@FILE" in done.stderr
+    assert not server.requests
+
+
+def test_a_name_that_the_protocol_does_not_know_is_pointed_out(server: Server) -> None:
+    """It is ignored as the API does, which nobody who mistyped it would notice."""
+    allowed = ("--allow-endpoints", "127.0.0.0/8")
+    done = tocsin_send("http", server.origin, "-e", "sing_secret=x", *allowed)
+    assert done.exit_code == 0
+    assert "note: the extension's 'sing_secret' is none that this protocol knows" in done.stdout
+
+
+def test_what_an_adapter_logs_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which relay failed, and why: the outcome does not tell."""
+    monkeypatch.setenv("TOCSIN_SMTP_RELAYS", '[{"host": "127.0.0.1", "port": 1, "tls": "none"}]')
+    monkeypatch.setenv("TOCSIN_SMTP_SENDER", "tocsin@example.com")
+    done = tocsin_send("email", "somebody@example.com")
+    assert done.exit_code == 1
+    assert "relay.failed relay=127.0.0.1:1" in done.stderr
+
+
 @pytest.mark.parametrize(
     "how", [("-e", "-"), ("-e", "@e.json"), ("-e", '{"keyword": "alarm"}'), ("-e", "keyword=alarm")]
 )
@@ -150,7 +175,7 @@ def test_a_message_can_be_the_object_form_from_stdin(
     [
         (500, {}, "retry: HTTP 500"),
         (404, {}, "rejected: HTTP 404"),
-        (429, {"Retry-After": "30"}, "throttled: HTTP 429 (429). A worker would wait"),
+        (429, {"Retry-After": "30"}, "throttled: HTTP 429. A worker would wait"),
     ],
 )
 def test_the_outcome_says_what_a_worker_would_do(
@@ -196,7 +221,7 @@ def test_what_would_only_be_kept_is_shown_as_such() -> None:
     """Nobody should wait for a message that went to the outbox."""
     done = tocsin_send("sms", "13600000000", "-m", "hello")
     assert done.exit_code == 0
-    assert "to the outbox, not sent: sms 13600000000" in done.stdout
+    assert "for the outbox, not sent: sms 13600000000" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("delivered: to the outbox alone")
 
 
@@ -208,7 +233,7 @@ def test_what_would_only_be_kept_is_shown_as_such() -> None:
         (["pigeon", "coop 7"], "'pigeon' is spoken by no adapter"),
         (["functiongraph", "x"], "is not enabled"),
         (["http", "http://8.8.8.8/", "-e", "{"], "not JSON"),
-        (["http", "http://8.8.8.8/", "-e", "@missing"], "cannot be read"),
+        (["http", "http://8.8.8.8/", "-e", "@missing"], "missing cannot be read: No such file"),
         (["http", "http://8.8.8.8/", "-e", "header=x"], "SMN.0043"),
         (["http", "http://8.8.8.8/", "-m", ""], "The message is empty"),
         (["http", "http://8.8.8.8/", "--structure", "-m", "{}"], "SMN.0021"),
