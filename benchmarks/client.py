@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
@@ -37,13 +36,6 @@ class Credentials:
     project_id: str
     access_key: str
     secret_key: str
-
-
-class Published(NamedTuple):
-    """A message that was accepted; ``sent`` is the monotonic time when its request was ready."""
-
-    message_id: str
-    sent: float
 
 
 class ApiClient:
@@ -75,16 +67,11 @@ class ApiClient:
 
     async def publish(self, topic_urn: str, message: str) -> str:
         """Publish; returns the message id once the API has acknowledged."""
-        return (await self.timed_publish(topic_urn, message)).message_id
-
-    async def timed_publish(self, topic_urn: str, message: str) -> Published:
-        """As `publish`, and when the signed request was ready."""
         path = f"{self._base}/{quote(topic_urn, safe='')}/publish"
         body = json.dumps({"subject": "benchmark", "message": message}).encode()
         url, headers = self._signed("POST", path, body)
-        sent = time.monotonic()
         answer = await self._send("POST", url, headers, body)
-        return Published(str(answer["message_id"]), sent)
+        return str(answer["message_id"])
 
     async def create_template(self, name: str) -> None:
         """Create a message template."""
