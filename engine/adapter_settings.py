@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import ConfigurationError
-from engine.settings import sentence
+from engine.setting_faults import fault
 
 
 class AdapterSettings(BaseSettings):
@@ -70,7 +70,7 @@ def read(name: str, kind: type[Own], table: Mapping[str, Any]) -> Own:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         setting = ".".join(str(part) for part in ("adapters", name, *first["loc"]))
-        raise ConfigurationError(f"Setting {setting!r}: {sentence(first)}.") from error
+        raise ConfigurationError(f"Setting {setting!r}: {fault(first)}.") from error
     except SettingsError as error:
         # It says no more than the field's name, in quotes.
         field = re.search(r'field "(\w+)"', str(error))

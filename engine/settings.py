@@ -9,7 +9,7 @@ import ipaddress
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -21,9 +21,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from engine.setting_faults import fault
 
 
 class Durability(StrEnum):
@@ -219,7 +217,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "configuration"
-            raise ConfigurationError(f"Setting {name!r}: {sentence(first)}.") from error
+            raise ConfigurationError(f"Setting {name!r}: {fault(first)}.") from error
         except ValueError as error:
             raise ConfigurationError(f"{_toml_file} cannot be read: {error}.") from error
         finally:
@@ -227,10 +225,3 @@ class Settings(BaseSettings):
 
 
 _toml_file: Path = Path("tocsin.toml")
-
-
-def sentence(error: ErrorDetails) -> str:
-    """What pydantic found wrong, without its own marks and without a full stop."""
-    if error["type"] == "extra_forbidden":
-        return "there is no setting of this name"
-    return error["msg"].removeprefix("Value error, ").rstrip(".")

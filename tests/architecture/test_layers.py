@@ -18,12 +18,13 @@ ALLOWED = {
         "engine.models",
         "engine.ports",
     },
-    "engine.adapter_settings": {"engine.errors"},
+    "engine.adapter_settings": {"engine.errors", "engine.setting_faults"},
     "engine.errors": set[str](),
     "engine.models": set[str](),
     "engine.policy": {"engine.errors", "engine.models", "engine.policy", "engine.settings"},
     "engine.ports": {"engine.adapter_settings", "engine.models"},
-    "engine.settings": {"engine.errors"},
+    "engine.setting_faults": set[str](),
+    "engine.settings": {"engine.errors", "engine.setting_faults"},
     "engine.urns": {"engine.errors"},
 }
 """Importer → all that it may import of the project."""

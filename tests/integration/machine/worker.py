@@ -65,11 +65,21 @@ class GateAdapter:
 
 
 class SteppedDispatcher(Dispatcher):
-    """Decides as the real one does, but starts a delivery only when told to."""
+    """Decides as the real one does, but starts a delivery only when told to.
+
+    Or when another's end makes a place for it at their endpoint.
+    """
+
+    sending: Delivery
+    """What the adapter is being asked to send."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.ready: dict[Batch, list[Delivery]] = {}
+
+    async def _send(self, delivery: Delivery) -> None:
+        self.sending = delivery
+        await super()._send(delivery)
 
     def _queue(self, batch: Batch, deliveries: list[Delivery]) -> None:
         batch.running.update(delivery.seat for delivery in deliveries)
@@ -81,10 +91,12 @@ class SteppedDispatcher(Dispatcher):
         return sum(not task.done() for task in self._tasks)
 
     def cut(self) -> list[asyncio.Task[None]]:
-        """Cancel them."""
+        """Cancel them, and whatever was let in."""
+        tasks = [*self._tasks, *self.places.tasks]
+        self.places.cancel()
         for task in self._tasks:
             task.cancel()
-        return list(self._tasks)
+        return tasks
 
 
 class SlowWorker:
@@ -98,7 +110,6 @@ class SlowWorker:
         self.untold: dict[Batch, Flush] = {}
         """Flushes taken but not yet written: the call is under way."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._starting: Batch | None = None
         adapter: Any = GateAdapter(self)
         self.intake = Intake(
             _SHARD,
@@ -161,34 +172,21 @@ class SlowWorker:
         ready = self.dispatcher.ready.get(batch, [])
         now, ready[:] = ready[:count], ready[count:]
         for delivery in now:
-            self._starting = batch
             waiting = self.dispatcher._start(delivery)
             if waiting is not None:
                 task = asyncio.get_running_loop().create_task(waiting)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 await asyncio.sleep(0)
-            self._starting = None
 
     async def send(self, message_id: str, subscription_id: str) -> Outcome:
         """What the adapter calls: the request is out."""
-        batch = self._starting or self._solo(message_id, subscription_id)
+        delivery = self.dispatcher.sending
+        batch, solo = delivery.batch, delivery.batch.row.solo == delivery.seat
         self.world.went_out(message_id, subscription_id, batch)  # it notes what it objects to
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        solo = self._starting is None
         self.flights.append(Flight(message_id, subscription_id, answer, batch, solo))
         return await answer
-
-    def _solo(self, message_id: str, subscription_id: str) -> Batch:
-        """The batch that tries this seat alone."""
-        seat = self.world.model.subscribers[subscription_id]
-        return next(
-            batch
-            for batch in reversed(self.batches)
-            if batch.reference.message_id == message_id
-            and batch.field == f"{seat.protocol}:{seat.page}"
-            and batch.row.solo == seat.seat
-        )
 
     async def answer(self, flight: Flight, outcome: Outcome) -> None:
         """The endpoint answers."""
