@@ -53,9 +53,11 @@ async def test_a_connection_that_breaks_costs_what_was_under_way_a_repeat(
         lines = await engine.delivery_log(topic)
     assert [line.status for line in lines] == ["DELIVERED"] * DEVICES
     assert service.shown() == Counter(dict.fromkeys(service.devices, 1))
+    assert {len(line.attempts) for line in lines} <= {1, 2}
+    # Answers that were still on their way when it broke are lost, too.
     failed = sum(len(line.attempts) - 1 for line in lines)
     again = len(service.arrivals) - DEVICES
-    assert 1 <= again <= failed <= DEVICES - 30
+    assert 1 <= again <= failed
     ids = {(push.token, push.headers["apns-id"]) for push in service.pushes}
     assert len(ids) == DEVICES
 
