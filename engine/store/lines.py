@@ -81,7 +81,7 @@ class Lines(Generic[Line]):
 
     def _renewed(self, part: _Part[Line], flat: Sequence[bytes]) -> _Part[Line]:
         raw = dict(zip(flat[::2], flat[1::2], strict=True))
-        version = raw.pop(_VERSION).decode()
+        version = raw.pop(_VERSION, b"0").decode()  # none: the database has lost the hash
         return _Part(version, part.hash.read_again(raw, self._parsed))
 
     def _parsed(self, raw: Mapping[bytes, bytes]) -> list[Line]:

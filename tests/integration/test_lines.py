@@ -62,6 +62,18 @@ async def test_only_what_has_changed_is_read(engine: Engine) -> None:
     assert parsed == [1]
 
 
+async def test_what_the_database_has_lost_is_gone(engine: Engine) -> None:
+    """With ``memory`` it may come back empty while a process remembers."""
+    await engine.topics.create(PROJECT, "one")
+    lines = lines_of(engine)
+    assert await names(lines) == {"one"}
+    for shard in range(engine.keys.shards):
+        await engine.store.call("DEL", engine.keys.cards(shard, PROJECT))
+    assert await names(lines) == set()
+    await engine.topics.create(PROJECT, "two")
+    assert await names(lines) == {"two"}
+
+
 async def test_few_projects_are_kept(engine: Engine) -> None:
     """Those that were asked for last; any other is read again."""
     await engine.topics.create(PROJECT, "one")
