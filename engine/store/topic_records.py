@@ -34,10 +34,9 @@ _DELETE = script(__file__, "topic_delete")
 _KMS = script(__file__, "topic_kms")
 _USER = ("user", "user:groups", "user:protocols")
 _FIELDS = (
-    *("urn", "name", "project", "display", "enterprise", "created", "updated", "gone", "kms"),
+    *("gone", "urn", "name", "project", "display", "enterprise", "created", "updated", "kms"),
     *_USER,
 )
-_GONE = _FIELDS.index("gone")
 
 
 class TopicRecords:
@@ -208,25 +207,19 @@ class TopicRecords:
 def _card(topic_id: str, values: Sequence[Any]) -> Topic:
     created, updated, urn, display, enterprise, kms, *user = values
     _, _, _, project, name = urn.split(":")
-    return Topic(
-        topic_id,
-        urn,
-        name,
-        project,
-        display,
-        enterprise,
-        int(created),
-        int(updated),
-        KmsBinding(*kms.split(":")) if kms else None,
-        _user(*user) if user[0] else None,
-    )
+    return _made(topic_id, (urn, name, project, display, enterprise, created, updated, kms, *user))
 
 
 def _topic(topic_id: str, values: Sequence[bytes | None]) -> Topic | None:
-    texts = [value.decode() if value else "" for value in values]
-    urn, name, project, display, enterprise, created, updated, _, kms, *user = texts
-    if values[_GONE] is not None or not urn:
+    gone, urn, *_ = values
+    if gone is not None or not urn:
         return None
+    return _made(topic_id, [value.decode() if value else "" for value in values[1:]])
+
+
+def _made(topic_id: str, texts: Sequence[Any]) -> Topic:
+    """The topic of what its record holds after ``gone``; what is missing is '' or false."""
+    urn, name, project, display, enterprise, created, updated, kms, *user = texts
     return Topic(
         topic_id,
         urn,
