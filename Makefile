@@ -5,6 +5,9 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := .venv/bin
 CODE := engine adapters tests benchmarks examples
 
+# Compiled modules are kept: else each service that a test starts would compile the engine again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all check format bench clean
 

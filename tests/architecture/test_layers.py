@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,15 +97,21 @@ def _imports(node: ast.AST, *, annotations: bool) -> Iterator[str]:
                 yield from _imports(child, annotations=annotations)
 
 
-def _found(module: str, *, annotations: bool) -> set[str]:
-    return set(_imports(ast.parse(MODULES[module].read_text()), annotations=annotations))
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+@cache
+def _found(module: str, *, annotations: bool) -> frozenset[str]:
+    return frozenset(_imports(_tree(module), annotations=annotations))
 
 
 def _within(module: str, prefixes: set[str]) -> bool:
     return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def _ours(names: set[str]) -> set[str]:
+def _ours(names: frozenset[str]) -> set[str]:
     return {name for name in names if _within(name, {"engine", "adapters"})}
 
 
@@ -144,7 +151,7 @@ def test_libraries_stay_behind_their_walls(module: str) -> None:
 def test_decisions_are_plain_functions(module: str) -> None:
     """A policy neither waits nor asks for the time or for luck: both are passed in."""
     assert _found(module, annotations=False) & PURE == set()
-    tree = ast.parse(MODULES[module].read_text())
+    tree = _tree(module)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
 
 
