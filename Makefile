@@ -21,7 +21,7 @@ demo: .venv/run.stamp ## see one publish reach a few hundred subscribers
 	$(BIN)/tocsin demo
 
 test: .venv/dev.stamp ## make the environment and run the tests
-	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/dev.stamp ## the long tests too
 	$(BIN)/python -m pytest
