@@ -1,7 +1,8 @@
 """Lines: what lists search of a project's resources, one hash a shard, kept parsed.
 
-The hash's field ``v`` counts its changes, and the scripts that change a line count it. Whoever
-searches asks each shard for what is new since the count that it knows, so that it never takes
+The hash's field ``v`` is the moment of its last change, which the scripts that change a line
+write: compared for equality alone, since a count would come again after a loss of data. Whoever
+searches asks each shard for what is not of the moment that it knows, so that it never takes
 anything old for true, reads only the shards that have changed and parses only what has.
 """
 
@@ -27,7 +28,7 @@ _PROJECTS: Final = 32
 
 
 class _Part(NamedTuple, Generic[Line]):
-    """A shard's count of changes, and its lines by resource id."""
+    """When a shard's lines were last changed, and they by resource id."""
 
     version: str
     hash: ParsedHash[Line]

@@ -67,7 +67,7 @@ if added > 0 then
   redis.call('HSET', page, 'v', ARGV[3])
   redis.call('HSET', versions, ARGV[4] .. ':' .. protocol .. ':' .. number,
     cjson.encode({ARGV[3], redis.call('HLEN', page) - 1}))
-  redis.call('HINCRBY', versions, 'v', 1)
+  redis.call('HSET', versions, 'v', table.concat(redis.call('TIME'), '.'))
   redis.call('HSET', topic, 'pages:' .. protocol, pages, 'fresh:' .. protocol, fresh, 'subscriptions', count)
   if redis.call('HINCRBY', topic, 'seated:' .. protocol, added) == added then
     redis.call('HSET', topic, 'active', (record[8] and record[8] .. ' ' or '') .. protocol)

@@ -14,5 +14,5 @@ if body == ARGV[5] then return 1 end
 if body ~= ARGV[4] then return 2 end
 redis.call('HSET', KEYS[3], ARGV[3], numbers .. ARGV[5], 'v', ARGV[6])
 redis.call('HSET', KEYS[4], ARGV[7], cjson.encode({ARGV[6], redis.call('HLEN', KEYS[3]) - 1}))
-redis.call('HINCRBY', KEYS[4], 'v', 1)
+redis.call('HSET', KEYS[4], 'v', table.concat(redis.call('TIME'), '.'))
 return 1

@@ -17,5 +17,5 @@ if status == ARGV[4] then return {1, tonumber(status)} end
 if ARGV[4] == '1' then from = tonumber(record[3] or 0) + 1 end
 redis.call('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. from .. ' ' .. rest, 'v', ARGV[5])
 redis.call('HSET', KEYS[4], ARGV[6], cjson.encode({ARGV[5], redis.call('HLEN', KEYS[3]) - 1}))
-redis.call('HINCRBY', KEYS[4], 'v', 1)
+redis.call('HSET', KEYS[4], 'v', table.concat(redis.call('TIME'), '.'))
 return {1, tonumber(status)}

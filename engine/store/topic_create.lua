@@ -19,5 +19,5 @@ redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '+:' .. ARGV[5] .. ':' .. now)
 local card = redis.call('HMGET', KEYS[2], 'created', 'updated', 'urn', 'display', 'enterprise',
   'kms', 'user', 'user:groups', 'user:protocols')
 redis.call('HSET', KEYS[4], ARGV[2], cjson.encode(card))
-redis.call('HINCRBY', KEYS[4], 'v', 1)
+redis.call('HSET', KEYS[4], 'v', table.concat(redis.call('TIME'), '.'))
 return {ARGV[2], 1, now}

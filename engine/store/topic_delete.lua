@@ -8,7 +8,9 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 for i = 5, 6 do
-  if redis.call('HDEL', KEYS[i], ARGV[2]) == 1 then redis.call('HINCRBY', KEYS[i], 'v', 1) end
+  if redis.call('HDEL', KEYS[i], ARGV[2]) == 1 then
+    redis.call('HSET', KEYS[i], 'v', table.concat(redis.call('TIME'), '.'))
+  end
 end
 local active = redis.call('HGET', KEYS[2], 'active') or ''
 for protocol in string.gmatch(active, '%S+') do
@@ -16,7 +18,7 @@ for protocol in string.gmatch(active, '%S+') do
     redis.call('HDEL', KEYS[7], ARGV[2] .. ':' .. protocol .. ':' .. number)
   end
 end
-if active ~= '' then redis.call('HINCRBY', KEYS[7], 'v', 1) end
+if active ~= '' then redis.call('HSET', KEYS[7], 'v', table.concat(redis.call('TIME'), '.')) end
 redis.call('HSET', KEYS[2], 'gone', 1)
 redis.call('HSET', KEYS[3], 't:' .. ARGV[2], '-:' .. ARGV[3])
 redis.call('SADD', KEYS[4], ARGV[2])

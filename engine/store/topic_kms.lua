@@ -17,5 +17,5 @@ end
 local card = redis.call('HMGET', KEYS[1], 'created', 'updated', 'urn', 'display', 'enterprise',
   'kms', 'user', 'user:groups', 'user:protocols')
 redis.call('HSET', KEYS[2], ARGV[4], cjson.encode(card))
-redis.call('HINCRBY', KEYS[2], 'v', 1)
+redis.call('HSET', KEYS[2], 'v', table.concat(redis.call('TIME'), '.'))
 return 1

@@ -24,7 +24,9 @@ local names = {}
 for name in pairs(tags) do names[#names + 1] = name end
 if #names > tonumber(ARGV[2]) then return 2 end
 if #names == 0 then
-  if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then redis.call('HINCRBY', KEYS[2], 'v', 1) end
+  if redis.call('HDEL', KEYS[2], ARGV[1]) == 1 then
+    redis.call('HSET', KEYS[2], 'v', table.concat(redis.call('TIME'), '.'))
+  end
   return 1
 end
 table.sort(names)
@@ -34,5 +36,5 @@ end
 local text = '{' .. table.concat(names, ',') .. '}'
 if text == kept then return 1 end
 redis.call('HSET', KEYS[2], ARGV[1], text)
-redis.call('HINCRBY', KEYS[2], 'v', 1)
+redis.call('HSET', KEYS[2], 'v', table.concat(redis.call('TIME'), '.'))
 return 1

@@ -11,5 +11,5 @@ redis.call('HSET', KEYS[1], 'updated', time[1] * 1000 + math.floor(time[2] / 100
 local card = redis.call('HMGET', KEYS[1], 'created', 'updated', 'urn', 'display', 'enterprise',
   'kms', 'user', 'user:groups', 'user:protocols')
 redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(card))
-redis.call('HINCRBY', KEYS[2], 'v', 1)
+redis.call('HSET', KEYS[2], 'v', table.concat(redis.call('TIME'), '.'))
 return 1

@@ -30,7 +30,7 @@ if not record[3] then
   else
     redis.call('HSET', versions, field, cjson.encode({ARGV[6], left}))
   end
-  redis.call('HINCRBY', versions, 'v', 1)
+  redis.call('HSET', versions, 'v', table.concat(redis.call('TIME'), '.'))
 end
 redis.call('ZADD', free, ARGV[3], ARGV[3] .. ':' .. ARGV[4])
 redis.call('HINCRBY', topic, 'subscriptions', -1)

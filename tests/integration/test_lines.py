@@ -38,7 +38,7 @@ async def test_whoever_asks_sees_every_change(engine: Engine) -> None:
 
 
 async def test_only_what_has_changed_is_read(engine: Engine) -> None:
-    """A shard whose count is known answers with nothing; of another what is new is parsed."""
+    """A shard that has not changed answers with nothing; of another what is new is parsed."""
     for number in range(40):
         await engine.topics.create(PROJECT, f"t-{number}")
     lines = lines_of(engine)
@@ -72,6 +72,22 @@ async def test_what_the_database_has_lost_is_gone(engine: Engine) -> None:
     assert await names(lines) == set()
     await engine.topics.create(PROJECT, "two")
     assert await names(lines) == {"two"}
+
+
+async def test_as_many_changes_after_a_loss_are_seen(engine: Engine) -> None:
+    """Where a count of changes would be the one that is known, and the lines others."""
+    shard = 0
+    lines = lines_of(engine)
+    for name in ("lost", "new"):
+        number = 0
+        while True:
+            topic, _ = await engine.topics.create(PROJECT, f"{name}-{number}")
+            if engine.keys.shard_of_topic(topic.id) == shard:
+                break
+            number += 1
+        found = await lines.part(shard, PROJECT)
+        assert [value[2].rpartition(":")[2] for _, value in found.values()] == [f"{name}-{number}"]
+        await engine.store.call("DEL", engine.keys.cards(shard, PROJECT))
 
 
 async def test_few_projects_are_kept(engine: Engine) -> None:
