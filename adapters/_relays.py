@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import aiosmtplib
 from aiosmtplib import SMTP
 
+from adapters._relay_faults import Busy, Down, Lost, Unavailable, Uncertain, why
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -44,40 +46,6 @@ _GO_ON: Final = frozenset({354})
 _CLOSING: Final = 421
 _HANDED_OVER: Final = 0
 """No code of a relay's: the answer is still to come."""
-_WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (TimeoutError, "the mail relay did not answer in time"),
-    (ssl.SSLError, "TLS with the mail relay failed"),
-    (aiosmtplib.SMTPServerDisconnected, "the mail relay closed the connection"),
-    (OSError, "no connection to the mail relay"),
-)
-
-
-class Unavailable(Exception):
-    """No relay took the mail; certainly nobody has it. The text is safe to show."""
-
-
-class Busy(Exception):
-    """The mail was not tried: its turn comes in ``wait_s`` seconds."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(f"{wait_s:.1f} s")
-        self.wait_s = wait_s
-
-
-class Uncertain(Exception):
-    """The mail was handed over and no answer came: somebody may have it."""
-
-
-class _Down(Exception):
-    """The relay is left alone for another ``wait_s`` seconds."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(f"{wait_s:.1f} s")
-        self.wait_s = wait_s
-
-
-class _Lost(Exception):
-    """A kept connection turned out to be dead before the mail was handed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +111,7 @@ class Relays:
         for relay in self._relays:
             try:
                 return await relay.send(envelope)
-            except _Down as down:
+            except Down as down:
                 waits.append(down.wait_s)
             except Unavailable as error:
                 failed = error
@@ -170,14 +138,14 @@ class _Relay:
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def send(self, envelope: Envelope) -> Reply:
-        """As `Relays.send`; `_Down` if it is to be left alone."""
+        """As `Relays.send`; `Down` if it is to be left alone."""
         if self._failures:
             self._ask_leave()
         for fresh in (False, True):
             smtp, kept = await self._take(fresh=fresh)
             try:
                 return await self._exchange(smtp, envelope, kept=kept)
-            except _Lost:
+            except Lost:
                 # Servers close what has been idle; it says nothing about how the relay is.
                 continue
         raise Unavailable("the mail relay closes its connections")
@@ -221,7 +189,7 @@ class _Relay:
                 ):
                     code, text = await smtp.execute_command(command)
                     if code == _CLOSING and kept:
-                        raise _Lost
+                        raise Lost
                     if code == _CLOSING or (name == "mail" and 400 <= code < 500):
                         raise self._fail(f"the mail relay is not available (SMTP {code})")
                     if code not in good:
@@ -231,8 +199,8 @@ class _Relay:
                 smtp.protocol.write(envelope.data)
         except (aiosmtplib.SMTPException, OSError) as error:
             if kept:
-                raise _Lost from error
-            raise self._fail(_words(error)) from error
+                raise Lost from error
+            raise self._fail(why(error)) from error
         return Reply("data", _HANDED_OVER, "")
 
     async def _answer(self, smtp: SMTP) -> Reply:
@@ -243,7 +211,7 @@ class _Relay:
             async with asyncio.timeout(self._address.timeout_s):
                 code, text = await smtp.protocol.read_response()
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise Uncertain(_words(error)) from error
+            raise Uncertain(why(error)) from error
         if code == _CLOSING:
             # A refusal, so that another relay may have it (RFC 5321 §3.8).
             raise self._fail(f"the mail relay is not available (SMTP {code})")
@@ -275,7 +243,7 @@ class _Relay:
                 if found is not None:
                     return found, True
                 if self._failures:
-                    raise _Down(max(self._down_until - time.monotonic(), 0.0))
+                    raise Down(max(self._down_until - time.monotonic(), 0.0))
             if found is not None:
                 return found, False
 
@@ -310,7 +278,7 @@ class _Relay:
             alive = [*self._in_use, *(kept for _, kept in self._idle)]
             established = sum(one.is_connected for one in alive)
             if not established:
-                raise self._fail(_words(error)) from error
+                raise self._fail(why(error)) from error
             self._cap, self._cap_until = established, time.monotonic() + _CAP_S
         finally:
             if not connected:
@@ -389,13 +357,13 @@ class _Relay:
     # How it is
 
     def _ask_leave(self) -> None:
-        """Raise `_Down` while it is left alone.
+        """Raise `Down` while it is left alone.
 
         When a back-off ends one mail tries it, and others wait for what comes of that.
         """
         now = time.monotonic()
         if now < self._down_until:
-            raise _Down(self._down_until - now)
+            raise Down(self._down_until - now)
         self._down_until = now + self._back_off_s
 
     @property
@@ -425,23 +393,6 @@ def _mail_command(smtp: SMTP, envelope: Envelope) -> bytes:
     if smtp.supports_extension("size"):
         command += b" SIZE=%d" % len(envelope.data)
     return command
-
-
-def _words(error: Exception) -> str:
-    """Why there is no session, without anything that the relay or the settings say."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return "the mail relay's certificate is not trusted"
-        cause = cause.__cause__
-    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code > 0:
-        if error.code < 500:
-            return f"the mail relay is not available (SMTP {error.code})"
-        refused = isinstance(error, aiosmtplib.SMTPAuthenticationError)
-        what = "user name or password" if refused else "session"
-        return f"the mail relay refused the {what} (SMTP {error.code})"
-    found = (words for kind, words in _WORDS if isinstance(error, kind))
-    return next(found, "the mail relay does not offer what its settings ask for")
 
 
 async def _say_goodbye(smtp: SMTP) -> None:

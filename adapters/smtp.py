@@ -18,6 +18,7 @@ from adapters import _mail, _relays
 from adapters._answers import snippet
 from adapters._dkim import DkimSigner
 from adapters._mail import Mail, Own
+from adapters._relay_faults import Busy, Unavailable, Uncertain
 from adapters._relays import Reply
 from engine.adapter_settings import AdapterSettings
 from engine.errors import ConfigurationError
@@ -218,11 +219,11 @@ class SmtpAdapter(PlainAdapter):
         )
         try:
             reply = await relays.send(envelope)
-        except _relays.Busy as busy:
+        except Busy as busy:
             return Throttled(self._clock.now_ms() + int(busy.wait_s * 1000) + 1, str(busy))
-        except _relays.Uncertain as error:
+        except Uncertain as error:
             return Retry(f"{error} after the mail was handed over; it may have arrived")
-        except _relays.Unavailable as error:
+        except Unavailable as error:
             return Retry(str(error))
         return judge(reply)
 

@@ -124,7 +124,7 @@ async def test_when_all_are_down_tries_are_not_spent() -> None:
     async with relay() as server:
         adapter = SmtpAdapter(fake_ports(settings=settings_for(server)))
     outcome = await send(adapter)
-    assert outcome == Retry("no connection to the mail relay")
+    assert outcome == Retry("no connection to the mail relay: connection refused")
     outcome = await send(adapter)
     assert isinstance(outcome, Throttled)
     assert EPOCH_MS < outcome.until_ms <= EPOCH_MS + 1001
