@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,16 +19,13 @@ from engine.cli import options
 from engine.cli.running import FAILED, run
 from engine.errors import ConfigurationError, Refused
 from engine.logs import EventHandler
-from engine.models import Delivered, Kind, Rejected, Retry, Throttled
+from engine.models import Delivered, Kind
 
 if TYPE_CHECKING:
     from engine.cli.masking import Masker
-    from engine.cli.trial import Exchange, Record
     from engine.models import Outcome
     from engine.ports import MobileDevice
-    from engine.settings import Settings
 
-_SHOWN: Final = 4_000
 _TEXT: Final = "This is a message from tocsin send."
 _ALERT: Final = json.dumps({"aps": {"alert": _TEXT}})
 """The same for Apple's devices, which take nothing else."""
@@ -71,7 +67,7 @@ def send(
     ] = Kind.NOTIFICATION,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="S", help="seconds for a whole HTTP exchange [default: 5]"),
+        typer.Option(metavar="S", min=0.1, help="seconds for a whole HTTP exchange [default: 5]"),
     ] = None,
     as_json: options.Json = False,
     allow_endpoints: options.AllowEndpoints = None,
@@ -116,6 +112,7 @@ async def _send(
 ) -> Outcome:
     from engine.cli.attaching import attach
     from engine.cli.trial import trial
+    from engine.cli.trial_shown import show, show_json
     from engine.settings import Settings
 
     settings = Settings.read(**given)
@@ -141,8 +138,8 @@ async def _send(
         except Refused as refused:
             # What a subscription could not be made with: for the operator to change.
             raise ConfigurationError(found.masker.text(str(refused))) from refused
-        show = _show_json if as_json else _show
-        show(found.record, outcome, found.masker, settings)
+        shown = show_json if as_json else show
+        shown(found.record, outcome, found.masker, settings)
         return outcome
 
 
@@ -158,9 +155,6 @@ def _warnings(masker: Masker) -> Iterator[None]:
     finally:
         logging.root.removeHandler(handler)
         typer.echo(masker.text(heard.getvalue()), err=True, nl=False)
-
-
-# What is sent
 
 
 def _read(text: str) -> str:
@@ -230,133 +224,3 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError("The extension is not a JSON object.")
     return value
-
-
-# What is shown
-
-
-def _show(record: Record, outcome: Outcome, masker: Masker, settings: Settings) -> None:
-    for exchange in record.exchanges:
-        typer.echo(f"> {exchange.method} {masker.text(exchange.url)}")
-        for name, value in masker.headers(exchange.headers).items():
-            typer.echo(f"> {name}: {value}")
-        _body(">", exchange.body, masker)
-        if exchange.answer is None:
-            typer.echo(f"< no answer: {exchange.error}, after {exchange.took_ms} ms")
-        else:
-            typer.echo(f"< HTTP {exchange.answer.status}, after {exchange.took_ms} ms")
-            if exchange.answer.retry_after is not None:
-                typer.echo(f"< Retry-After: {_line(exchange.answer.retry_after)}")
-            _body("<", exchange.answer.body, masker)
-        typer.echo()
-    for protocol, endpoint, fields in record.kept:
-        text = json.dumps(masker.value(fields), ensure_ascii=False)
-        typer.echo(f"for the outbox, not sent: {protocol} {masker.text(endpoint)} {text}\n")
-    for remark in _remarks(record):
-        typer.echo(f"note: {remark}")
-    name, meaning = _meaning(outcome, record, settings)
-    typer.echo(f"{name}: {masker.text(meaning)}")
-
-
-def _show_json(record: Record, outcome: Outcome, masker: Masker, settings: Settings) -> None:
-    for exchange in record.exchanges:
-        typer.echo(json.dumps(_exchange(exchange, masker)))
-    for protocol, endpoint, fields in record.kept:
-        shown = {
-            "protocol": protocol,
-            "endpoint": masker.text(endpoint),
-            "fields": masker.value(fields),
-        }
-        typer.echo(json.dumps({"outbox": shown}))
-    name, meaning = _meaning(outcome, record, settings)
-    shown_outcome = {"name": name, "code": outcome.code, "meaning": masker.text(meaning)}
-    typer.echo(json.dumps({"outcome": shown_outcome}))
-
-
-def _exchange(exchange: Exchange, masker: Masker) -> dict[str, Any]:
-    request = {
-        "method": exchange.method,
-        "url": masker.text(exchange.url),
-        "headers": masker.headers(exchange.headers),
-        "body": _bounded(exchange.body, masker),
-    }
-    found: dict[str, Any] = {"request": request, "took_ms": exchange.took_ms}
-    if exchange.answer is None:
-        return {**found, "error": exchange.error}
-    answer = {"status": exchange.answer.status, "body": _bounded(exchange.answer.body, masker)}
-    if exchange.answer.retry_after is not None:
-        answer["retry_after"] = exchange.answer.retry_after
-    return {**found, "answer": answer}
-
-
-def _body(mark: str, body: bytes, masker: Masker) -> None:
-    if not body:
-        return
-    typer.echo(mark)
-    for line in _bounded(body, masker).splitlines():
-        typer.echo(f"{mark} {_line(line)}")
-
-
-def _bounded(body: bytes, masker: Masker) -> str:
-    """The beginning of a body; what is cut off is counted."""
-    text = masker.text(body.decode(errors="replace"))
-    over = len(text) - _SHOWN
-    return text if over <= 0 else f"{text[:_SHOWN]} […and {over} characters]"
-
-
-def _line(text: str) -> str:
-    """Without what a terminal would obey: answers come from anybody."""
-    return "".join(one if one.isprintable() or one == "\t" else "\ufffd" for one in text)
-
-
-def _remarks(record: Record) -> Iterator[str]:
-    from engine.cli.trial import PUBLIC_URL
-
-    if record.signed:
-        yield (
-            "the signature is by a certificate made for this message: a receiver that verifies"
-            " refuses it."
-        )
-    if any(PUBLIC_URL in text for text in _texts(record)):
-        yield f"links to {PUBLIC_URL} are examples and lead nowhere."
-    for name in record.ignored:
-        yield f"the extension's {name!r} is none that this protocol knows: it is ignored."
-    if not record.exchanges and not record.kept:
-        yield "no HTTP request was made: the outcome is all there is to see."
-
-
-def _texts(record: Record) -> Iterator[str]:
-    yield from (one.body.decode(errors="replace") for one in record.exchanges)
-    yield from (json.dumps(fields) for _, _, fields in record.kept)
-
-
-def _meaning(outcome: Outcome, record: Record, settings: Settings) -> tuple[str, str]:
-    """The outcome, and what a worker would do about it."""
-    said_already = outcome.code and str(outcome.code) in getattr(outcome, "reason", "")
-    code = f" ({outcome.code})" if outcome.code and not said_already else ""
-    match outcome:
-        case Delivered():
-            if record.kept and not record.exchanges:
-                return "delivered", (
-                    f"to the outbox alone{code}: a worker would write it there, this command has"
-                    " not, and nobody would receive anything."
-                )
-            return "delivered", f"whoever was asked has taken the message{code}."
-        case Retry(reason=reason, answer=answer):
-            delays = ", ".join(f"{delay:g}" for delay in settings.retry_delays)
-            said = f" It said: {answer}" if answer else ""
-            return "retry", (
-                f"{reason}{code}. A worker would try again, after {delays} s"
-                f" as long as it fails.{said}"
-            )
-        case Throttled(reason=reason, until_ms=until_ms):
-            wait_s = max(round(until_ms / 1000 - time.time()), 0)
-            return "throttled", f"{reason}{code}. A worker would wait {wait_s} s; no try is spent."
-        case Rejected(reason=reason, answer=answer):
-            said = f" It said: {answer}" if answer else ""
-            hint = (
-                " Allow the network with --allow-endpoints if it may be sent to."
-                if reason == "address refused"
-                else ""
-            )
-            return "rejected", f"{reason}{code}. A worker would bury it.{hint}{said}"
