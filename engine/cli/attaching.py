@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from engine.data_lock import holder_of
@@ -14,6 +15,8 @@ from engine.settings import Settings
 
 if TYPE_CHECKING:
     from engine.app import Engine
+
+_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @asynccontextmanager
@@ -40,3 +43,18 @@ async def urn_of(engine: Engine, topic: str) -> str:
         return topic
     project_id = (await engine.accounts.bootstrap()).project_id
     return str(engine.topics.urn(project_id, topic))
+
+
+async def project_of(engine: Engine, given: str | None) -> str:
+    """The id of a project that an operator names: one of the first account, by default its own.
+
+    An id is taken as it is, since what is kept of a project outlives it. Raises `DirectoryError`.
+    """
+    from engine.control.naming import find_project
+
+    own = await engine.accounts.bootstrap()
+    if given is None:
+        return own.project_id
+    if _ID.fullmatch(given):
+        return given
+    return find_project(await engine.directory.now(), own.domain_name, given).id

@@ -58,7 +58,7 @@ def audit(
     since: Since = None,
     count: Annotated[int, typer.Option(min=1, metavar="N", help="newest records to show")] = 100,
     project: Annotated[
-        str | None, typer.Option(metavar="ID", help="default: the account's own project")
+        str | None, typer.Option(metavar="NAME|ID", help="default: the account's own project")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="go on as records come")] = False,
     as_json: options.Json = False,
@@ -89,18 +89,18 @@ async def _audit(
     *,
     follow: bool,
 ) -> None:
-    from engine.cli.attaching import attach
+    from engine.cli.attaching import attach, project_of
 
     async with attach(given) as engine:
-        own = project or (await engine.accounts.bootstrap()).project_id
+        project_id = await project_of(engine, project)
         begun_ms = engine.clock.now_ms()
         after_ms = moment_ms(since, begun_ms) - 1
-        found = await engine.audit.list(own, wanted, limit=count, after_ms=after_ms)
+        found = await engine.audit.list(project_id, wanted, limit=count, after_ms=after_ms)
         for operation in reversed(found.operations):
             typer.echo(show(operation))
         if follow:
             last = found.operations[0] if found.operations else None
-            async for operation in engine.audit.follow(own, last, begun_ms):
+            async for operation in engine.audit.follow(project_id, last, begun_ms):
                 if wanted(operation):
                     typer.echo(show(operation))
 

@@ -16,7 +16,10 @@ from engine.times import iso
 if TYPE_CHECKING:
     from engine.models import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, help="List, redrive or drop dead letters.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, redrive or drop dead letters.\n\nExample: tocsin dead list --topic orders",
+)
 
 Topic = Annotated[
     str | None,

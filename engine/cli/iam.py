@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from engine.iam.identities import Grant, Subject
     from engine.iam.snapshot import Snapshot
 
-app = typer.Typer(no_args_is_help=True, help="Manage accounts, users, keys and permissions.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Manage accounts, users, keys and permissions.\n\nExample: tocsin iam user create alice",
+)
 app.add_typer(iam_accounts.domains, name="domain")
 app.add_typer(iam_accounts.projects, name="project")
 app.add_typer(iam_users.users, name="user")

@@ -14,9 +14,17 @@ from engine.cli.iam_common import Domain, Name, act, command, say, show, where
 if TYPE_CHECKING:
     from engine.app import Engine
 
-groups = typer.Typer(no_args_is_help=True, help="Manage the groups of an account.")
-agencies = typer.Typer(no_args_is_help=True, help="Let other accounts act in this one.")
-policies = typer.Typer(no_args_is_help=True, help="Manage custom policies.")
+groups = typer.Typer(
+    no_args_is_help=True,
+    help="Manage the groups of an account.\n\nExample: tocsin iam group create operators",
+)
+agencies = typer.Typer(
+    no_args_is_help=True,
+    help="Let other accounts act in this one.\n\nExample: tocsin iam agency list",
+)
+policies = typer.Typer(
+    no_args_is_help=True, help="Manage custom policies.\n\nExample: tocsin iam policy list"
+)
 
 User = Annotated[str, typer.Argument(metavar="USER", show_default=False)]
 Trusted = Annotated[

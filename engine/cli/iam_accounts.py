@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from engine.app import Engine
     from engine.iam.snapshot import Snapshot
 
-domains = typer.Typer(no_args_is_help=True, help="Manage accounts (domains).")
-projects = typer.Typer(no_args_is_help=True, help="Manage the projects of an account.")
+domains = typer.Typer(
+    no_args_is_help=True, help="Manage accounts (domains).\n\nExample: tocsin iam domain list"
+)
+projects = typer.Typer(
+    no_args_is_help=True,
+    help="Manage the projects of an account.\n\nExample: tocsin iam project list",
+)
 
 OrgPath = Annotated[
     list[str] | None,

@@ -24,8 +24,13 @@ from engine.cli.iam_common import (
 if TYPE_CHECKING:
     from engine.app import Engine
 
-users = typer.Typer(no_args_is_help=True, help="Manage the users of an account.")
-keys = typer.Typer(no_args_is_help=True, help="Manage access keys (AK/SK).")
+users = typer.Typer(
+    no_args_is_help=True, help="Manage the users of an account.\n\nExample: tocsin iam user list"
+)
+keys = typer.Typer(
+    no_args_is_help=True,
+    help="Manage access keys (AK/SK).\n\nExample: tocsin iam key create --user alice",
+)
 
 User = Annotated[str, typer.Option(metavar="NAME", help="whose key it is", show_default=False)]
 Service = Annotated[

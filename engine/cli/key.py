@@ -20,7 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Keys that topics are encrypted with: the ring in the data directory."
     " Each process reads the ring of its own --data, within a second of a change: on several"
-    " machines copy DIR/keyring to each, as you did DIR/master.key.",
+    " machines copy DIR/keyring to each, as you did DIR/master.key.\n\n"
+    "Example: tocsin key create --alias orders",
 )
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="a key's id or alias", show_default=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,6 +11,8 @@ from engine import logs
 from engine.cli import options
 from engine.cli.running import announce, run, stop_on_signals
 from engine.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -68,3 +71,4 @@ async def _serve(given: Mapping[str, Any]) -> None:
             on_ready=lambda: announce(f"ready {ready}"),
             beside=[database.keep],
         )
+    _log.info("service.stopped")

@@ -264,6 +264,20 @@ def test_the_command_line_shows_logs_and_audit(service: Serve, delivered: Any) -
     names = [trace["trace_name"] for trace in _tocsin(service, "audit", *only)]
     assert names[:3] == ["createTopic", "listTopicDetails", "createLogtank"]
     assert _tocsin(service, "audit", *only, "--rating", "incident") == []
+    assert _tocsin(service, "audit", *only, "--project", "region01", "--name", "createLogtank")
+
+
+def test_the_audit_of_an_unknown_project_is_refused(service: Serve) -> None:
+    """Rather than shown as empty."""
+    command = [sys.executable, "-m", "engine", "audit", "--project", "nosuch"]
+    done = subprocess.run(
+        [*command, "--data", str(service.data)],
+        cwd=service.data.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"has no project nosuch." in done.stderr
 
 
 def test_the_audit_is_followed(service: Serve, sdk: SmnClient) -> None:

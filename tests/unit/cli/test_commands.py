@@ -20,6 +20,8 @@ IAM = {
     "policy": ["create", "list", "delete"],
 }
 PATHS = [
+    *([group] for group in ("dead", "iam", "key")),
+    *(["iam", noun] for noun in IAM),
     *([command] for command in COMMANDS),
     *(["dead", command] for command in NESTED),
     *(["iam", command] for command in ("grant", "revoke", "grants")),
