@@ -1,8 +1,8 @@
 """One connection to a Redis server, which any number of calls share: the wire itself.
 
 Commands leave in the order of the calls, and their replies come back in that order, so a call
-costs one write and one wake-up and never waits for a free connection. What many calls ask in
-one turn of the event loop arrives together, and one fsync of the server serves them all.
+never waits for a free connection. What calls ask in one turn of the event loop leaves with one
+write at its end: it arrives together, and one fsync of the server serves them all.
 
 Nobody ever reads another's reply: a call that gives up leaves its place in the queue, where its
 replies are dropped. Redis's protocol is parsed by hiredis; the rest is here because it is on
@@ -73,6 +73,7 @@ class Link(asyncio.Protocol):
             protocolError=ConnectionLost, replyError=ReplyError, notEnoughData=_NOTHING
         )
         self._waiting: deque[_Asked] = deque()
+        self._leaving: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -95,8 +96,16 @@ class Link(asyncio.Protocol):
         self._waiting.append(asked)
         if timed and self._watch is None:
             self._watch = self._loop.call_later(CALL_SECONDS, self._look)
-        self._transport.write(packed)
+        if not self._leaving:
+            self._loop.call_soon(self._write)
+        self._leaving.append(packed)
         return future
+
+    def _write(self) -> None:
+        """Send what was asked in the turn that has ended."""
+        leaving, self._leaving = self._leaving, []
+        if leaving and self._transport is not None:
+            self._transport.write(b"".join(leaving) if len(leaving) > 1 else leaving[0])
 
     def retire(self) -> None:
         """Take no more calls and close once those under way have ended."""
@@ -155,6 +164,7 @@ class Link(asyncio.Protocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._leaving.clear()
         while self._waiting:
             future = self._waiting.popleft().future
             if not future.done():

@@ -46,6 +46,22 @@ async def test_commands_of_a_pipeline_answer_in_order(store: Store) -> None:
     assert await store.call_many(commands, key="a") == [b"OK", 3, None, b"3"]
 
 
+async def test_what_is_asked_in_one_turn_leaves_together(store: Store) -> None:
+    """Many calls at once cost the server a read for each connection, not one each."""
+
+    async def reads() -> int:
+        info = await store.call("INFO", "stats", key="a")
+        return int(info.partition(b"total_reads_processed:")[2].split()[0])
+
+    async def burst() -> None:
+        await asyncio.gather(*(store.call("GET", "a") for _ in range(200)))
+
+    await burst()  # now all connections are open
+    before = await reads()
+    await burst()
+    assert await reads() - before <= 5
+
+
 async def test_an_unknown_script_is_taught_to_the_server(store: Store) -> None:
     """A script runs on a server that has never seen it, and on one that has forgotten it."""
     for _ in range(2):
