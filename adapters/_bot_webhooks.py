@@ -74,6 +74,12 @@ class WebhookBot(PlainAdapter, ABC):
             raise Refused("SMN.0012", f"It must be a bot's webhook such as {self.EXAMPLE}.")
         self._guard.check_url(endpoint)
 
+    def peer(self, subscription: Subscription) -> str:
+        """The bot, however the host's name is written."""
+        endpoint = subscription.endpoint
+        base = self._base(endpoint) or ""
+        return base.lower() + endpoint[len(base) :]
+
     def prepare(self, subscription: Subscription) -> Target:
         """What every send needs."""
         keyword = str(subscription.extension.get("keyword") or "")
@@ -149,9 +155,15 @@ class WebhookBot(PlainAdapter, ABC):
 
     def _token(self, endpoint: str) -> str | None:
         """The secret in an endpoint; None if it is none of these bots'."""
+        base = self._base(endpoint)
+        found = None if base is None else self.PATH.fullmatch(endpoint, len(base))
+        return None if found is None else found["token"]
+
+    def _base(self, endpoint: str) -> str | None:
+        """The base URL that it begins with; None if it is none of these bots'."""
         for base in self._bases:
-            if endpoint[: len(base)].lower() == base.lower():
-                found = self.PATH.fullmatch(endpoint, len(base))
-                if found is not None:
-                    return found["token"]
+            if endpoint[: len(base)].lower() == base.lower() and self.PATH.fullmatch(
+                endpoint, len(base)
+            ):
+                return base
         return None

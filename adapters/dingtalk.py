@@ -27,7 +27,6 @@ from adapters._bot_requests import ask, in_order, wire
 from adapters._bot_settings import BotSettings, WebhookSettings, base_url
 from adapters._bot_webhooks import Target, WebhookBot
 from adapters._tokens import App, Token, Tokens, token_of
-from engine.errors import Refused
 from engine.models import (
     Delivered,
     Limits,
@@ -120,13 +119,15 @@ class DingTalkAdapter(WebhookBot):
         self._robots = _Robots(ports, settings)
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
-        """As of any webhook; a group by its id needs the application that speaks to it."""
+        """As of any webhook; any id may be a group's."""
         if _is_url(endpoint):
             await super().check(protocol, endpoint, extension)
-        elif "app_key" not in extension:
-            raise Refused(
-                "SMN.0043", "extension: a group's id needs app_key, app_secret and robot_code."
-            )
+
+    def peer(self, subscription: Subscription) -> str:
+        """A bot, or a group as an application knows it."""
+        if _is_url(subscription.endpoint):
+            return super().peer(subscription)
+        return _robot_peer(subscription)
 
     def prepare(self, subscription: Subscription) -> Target:
         """A webhook, or an application's robot."""
@@ -185,6 +186,10 @@ class DingTalkBotAdapter(PlainAdapter):
         self.limits = Limits(confirm=False, rates=settings.rates(_APP_RATE))
         self._robots = _Robots(ports, settings)
 
+    def peer(self, subscription: Subscription) -> str:
+        """A member as an application knows it."""
+        return _robot_peer(subscription)
+
     def prepare(self, subscription: Subscription) -> RobotTarget:
         """Who speaks to whom."""
         return _robot_target(subscription, "oToMessages/batchSend", "userIds")
@@ -220,6 +225,11 @@ class _GroupTarget(Target):
     """A group that has no webhook."""
 
     robot: RobotTarget
+
+
+def _robot_peer(subscription: Subscription) -> str:
+    """Ids are an organisation's own: another's may be the same."""
+    return f"{subscription.extension.get('app_key', '')}\n{subscription.endpoint}"
 
 
 def _robot_target(subscription: Subscription, path: str, member: str) -> RobotTarget:

@@ -90,6 +90,10 @@ class WelinkAdapter(PlainAdapter):
         self._gateway = ports.gateway
         self._tokens = Tokens(ports.clock, self._token)
 
+    def peer(self, subscription: Subscription) -> str:
+        """A group of the application's organisation: another's may have the same number."""
+        return f"{subscription.extension.get('client_id', '')}\n{subscription.endpoint}"
+
     def prepare(self, subscription: Subscription) -> Group:
         """Who speaks to whom."""
         given = subscription.extension

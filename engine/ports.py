@@ -326,6 +326,13 @@ class Adapter(Protocol[Content, Prepared]):
         """
         ...
 
+    def peer(self, subscription: Subscription) -> str:
+        """Who is reached, in the same words for all subscriptions that reach the same.
+
+        What is known of how it is, its room and its rates are kept by it, for each adapter.
+        """
+        ...
+
     def prepare(self, subscription: Subscription) -> Prepared:
         """What every send to this subscription needs; computed once per cached page."""
         ...
@@ -350,14 +357,18 @@ class Adapter(Protocol[Content, Prepared]):
 class PlainAdapter:
     """What most adapters need not say; derive from it and leave it out.
 
-    Every endpoint that the contract takes is good, there is nothing to tell the operator, the
-    content is bytes, and there are no connections to release.
+    Every endpoint that the contract takes is good and a receiver of its own, there is nothing to
+    tell the operator, the content is bytes, and there are no connections to release.
     """
 
     notice = ""
 
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Take it."""
+
+    def peer(self, subscription: Subscription) -> str:
+        """Whoever has the endpoint."""
+        return subscription.endpoint
 
     def size(self, content: Any) -> int:  # noqa: ANN401 - derived classes have contents of their own
         """Bytes of the content."""

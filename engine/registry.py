@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP: Final = "tocsin.adapters"
 """The entry point group; a value is ``module:Class``, called with the `Ports`."""
 
-_METHODS: Final = ("check", "prepare", "render", "size", "send", "close")
+_METHODS: Final = ("check", "peer", "prepare", "render", "size", "send", "close")
 
 
 def load_adapters(

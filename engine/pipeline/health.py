@@ -112,7 +112,7 @@ class Health:
 
     def _digest(self, state: EndpointState) -> str:
         if not state.digest:
-            state.digest = self._vault.keyed_hash(state.endpoint, "health")
+            state.digest = self._vault.keyed_hash(state.peer, "health")
         return state.digest
 
     def _report(self) -> None:

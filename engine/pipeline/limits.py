@@ -135,7 +135,7 @@ def _ask(rule: Rule, protocol: str, message: Message, group: list[Delivery]) -> 
     subject: tuple[str, ...]
     match rule.scope:
         case Scope.ENDPOINT:
-            subject = (protocol, message.project_id, group[0].entry.state.endpoint)
+            subject = (protocol, message.project_id, group[0].entry.state.peer)
         case Scope.TOPIC:
             subject = (protocol, message.topic_id)
         case Scope.PROJECT:

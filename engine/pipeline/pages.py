@@ -30,6 +30,9 @@ PageKey = tuple[str, str, int]
 class EndpointState:
     """What this worker knows of an endpoint: deliveries in flight, and whether it answers.
 
+    ``peer`` is who has it, for whichever adapter: a number that is called is not the one that
+    gets short messages.
+
     ``proven`` is set by a success and cleared by a failure, ``suspect`` is set by a long silence;
     a new endpoint is neither. ``queue`` holds deliveries that wait behind others in flight.
     One that has a rate and answered all the same that it is asked too often is left alone until
@@ -39,8 +42,8 @@ class EndpointState:
     __slots__ = (
         "__weakref__",
         "digest",
-        "endpoint",
         "in_flight",
+        "peer",
         "proven",
         "queue",
         "quiet_until_ms",
@@ -48,8 +51,8 @@ class EndpointState:
         "suspect",
     )
 
-    def __init__(self, endpoint: str, shown: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, peer: str, shown: str) -> None:
+        self.peer = peer
         self.shown = shown
         self.in_flight = 0
         self.proven = False
@@ -171,10 +174,13 @@ class Pages:
             self._staying.popitem(last=False)
 
     def _entry(self, found: Subscription, adapter: Adapter[Any, Any]) -> Entry:
-        state = self._states.get(found.endpoint)
+        peer = adapter.peer(found)
+        # An adapter's protocols may reach the same; two adapters never do.
+        known = f"{adapter.protocols[0]}\n{peer}"
+        state = self._states.get(known)
         if state is None:
             shown = "***" if adapter.limits.secret_endpoint else found.endpoint
-            state = self._states[found.endpoint] = EndpointState(found.endpoint, shown)
+            state = self._states[known] = EndpointState(known, shown)
         return Entry(
             found.id,
             found.first,
@@ -183,5 +189,5 @@ class Pages:
             state.shown,
             state,
             compiled(found.filters),
-            pace(adapter.limits.rates, found.endpoint, found.extension),
+            pace(adapter.limits.rates, peer, found.extension),
         )

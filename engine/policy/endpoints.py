@@ -84,9 +84,14 @@ def group_robot(other: Callable[[str], str]) -> Callable[[str], str]:
     """A robot's URL, or something else that does not begin like one."""
 
     def judge(text: str) -> str:
-        return url(text) if text.startswith(("http://", "https://")) else other(text)
+        return url(text) if is_url(text) else other(text)
 
     return judge
+
+
+def is_url(text: str) -> bool:
+    """Whether it begins as a URL does."""
+    return text.startswith(("http://", "https://"))
 
 
 def _is_host(text: str) -> bool:

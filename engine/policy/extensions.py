@@ -97,14 +97,6 @@ def app(extension: Extension) -> dict[str, object]:
     return found
 
 
-def keyword_or_app(extension: Extension) -> dict[str, object]:
-    """What protects a robot, and, all or none, what an application's robot needs."""
-    found = keyword_and_secret(extension)
-    if any(extension.get(name) for name in _APP_LENGTHS):
-        found |= app(extension)
-    return found
-
-
 def headers(extension: Extension) -> dict[str, object]:
     """``header``: names and values that go with every message to the endpoint.
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class Rule:
     """One protocol: ``endpoint`` says what is wrong, ``extension`` what is kept.
 
+    Where endpoints may be URLs or something else, ``for_urls`` says what is kept beside a URL.
     ``confirm``: nobody is sent anything before they agreed. ``secret``: whoever knows the
     endpoint can use it, so that it is kept encrypted and masked.
     """
 
     endpoint: Callable[[str], str]
     extension: Callable[[Extension], dict[str, object]] = extensions.nothing
+    for_urls: Callable[[Extension], dict[str, object]] | None = None
     confirm: bool = False
     secret: bool = False
 
@@ -55,7 +57,12 @@ TABLE: Final[Mapping[str, Rule]] = {
     "https": Rule(endpoints.web("https"), extensions.headers, confirm=True),
     "callnotify": Rule(_PHONE, extensions.coded, confirm=True),
     "wechat": Rule(endpoints.url, secret=True),
-    "dingding": Rule(endpoints.group_robot(_CONVERSATION), extensions.keyword_or_app, secret=True),
+    "dingding": Rule(
+        endpoints.group_robot(_CONVERSATION),
+        extensions.app,
+        for_urls=extensions.keyword_and_secret,
+        secret=True,
+    ),
     "feishu": Rule(endpoints.url, extensions.keyword_or_secret, secret=True),
     "welink": Rule(endpoints.formed(r"[0-9]{1,32}", "a group's number"), extensions.client),
     "dingTalkBot": Rule(endpoints.formed(r"[A-Za-z0-9_.@-]{1,64}", "a user's id"), extensions.app),
@@ -82,4 +89,6 @@ def check(protocol: str, endpoint: str, extension: Extension) -> dict[str, objec
     fault = rule.endpoint(endpoint)
     if fault:
         raise Refused("SMN.0012", fault)
+    if rule.for_urls is not None and endpoints.is_url(endpoint):
+        return rule.for_urls(extension)
     return rule.extension(extension)

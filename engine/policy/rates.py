@@ -23,13 +23,16 @@ UNBOUND: Final = Pace("", (), 0)
 """Of a protocol without rates."""
 
 
-def pace(rates: Sequence[Rate], endpoint: str, extension: Mapping[str, object]) -> Pace:
-    """The pace of a subscription: of the member that a rate names if it has that, else its own."""
+def pace(rates: Sequence[Rate], peer: str, extension: Mapping[str, object]) -> Pace:
+    """The pace of a subscription: of the member that a rate names if it has that, else its own.
+
+    ``peer`` is who is reached (`engine.ports.Adapter.peer`).
+    """
     if not rates:
         return UNBOUND
     of = next((rate.of for rate in rates if rate.of and rate.of in extension), "")
     own = tuple(rate for rate in rates if rate.of == of)
-    return Pace(f"{of}={extension[of]}" if of else endpoint, own, leeway_ms(own))
+    return Pace(f"{of}={extension[of]}" if of else peer, own, leeway_ms(own))
 
 
 def spacing(rates: Sequence[Rate]) -> list[tuple[int, int]]:

@@ -153,6 +153,15 @@ class AdapterConformance(AdapterCase):
 
     # What it makes of a message.
 
+    def test_who_is_reached_has_one_name(self, sample: Sample) -> None:
+        """A text, the same each time, that another subscription of the same endpoint has too."""
+        with self.play() as play:
+            subscription = sample.subscription()
+            peer = play.adapter.peer(subscription)
+            assert_that(bool(peer), "peer names nobody")
+            other = subscription._replace(id="another", seat=subscription.seat + 1)
+            assert_that(play.adapter.peer(other) == peer, "peer is not of the receiver alone")
+
     def test_render_and_prepare_are_pure(self, sample: Sample) -> None:
         """The same comes out for the same; nothing is sent, and nobody waits for it."""
         with self.play() as play:

@@ -213,6 +213,10 @@ class RecordingAdapter:
     async def check(self, protocol: str, endpoint: str, extension: Mapping[str, object]) -> None:
         """Accept every endpoint."""
 
+    def peer(self, subscription: Subscription) -> str:
+        """Whoever has the endpoint."""
+        return subscription.endpoint
+
     def prepare(self, subscription: Subscription) -> Subscription:
         """The subscription itself."""
         return subscription

@@ -58,7 +58,10 @@ class Dead(RecordingAdapter):
 def test_a_dead_protocol_delays_no_other(
     redis_url: str, tmp_path: Path, silence_s: float, rates: Sequence[Rate]
 ) -> None:
-    """One topic feeds both; the healthy one's endpoints are new, and still nobody waits."""
+    """One topic feeds both, whose endpoints have the same names, as phones do that are called.
+
+    The healthy one's are new, and still nobody waits.
+    """
     fine, dead = Fine(*rates), Dead(silence_s)
 
     async def scene() -> None:
@@ -66,8 +69,8 @@ def test_a_dead_protocol_delays_no_other(
             redis_url, tmp_path, adapters=[fine, dead], drain_seconds=0.1, retry_delays=(1.0,) * 3
         ) as engine:
             topic = await engine.create_topic("both")
-            await engine.subscribe_many(topic.urn, "dead", _names("dead"))
-            await engine.subscribe_many(topic.urn, "fine", _names("fine"))
+            await engine.subscribe_many(topic.urn, "dead", _names())
+            await engine.subscribe_many(topic.urn, "fine", _names())
             async with working(engine):
                 for number in range(10):
                     await _publish(engine, topic.urn, fine, f"number {number}")
@@ -90,5 +93,5 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _names(kind: str) -> list[str]:
-    return [f"{kind}-{number}" for number in range(ENDPOINTS)]
+def _names() -> list[str]:
+    return [f"endpoint-{number}" for number in range(ENDPOINTS)]

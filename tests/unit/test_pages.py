@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.models import Status, Subscription
-from engine.pipeline.pages import NO_PAGE, Page, PageKey, Pages
+from engine.pipeline.pages import NO_PAGE, EndpointState, Page, PageKey, Pages
 from engine.store.roster import Roster
 from engine.testing import RecordingAdapter
 
@@ -38,6 +38,14 @@ class OneSeat:
         )
 
 
+class Organisation(RecordingAdapter):
+    """Reaches whoever has an endpoint in one organisation."""
+
+    def peer(self, subscription: Subscription) -> str:
+        """The same as others have elsewhere."""
+        return f"here {subscription.endpoint}"
+
+
 def key(number: int, topic: str = "t") -> PageKey:
     """Where a page is."""
     return topic, "test", number
@@ -47,6 +55,11 @@ def key(number: int, topic: str = "t") -> PageKey:
 def pages() -> Pages:
     """An empty cache."""
     return Pages(cast("Roster", OneSeat()))
+
+
+def state(pages: Pages, adapter: RecordingAdapter, number: int = 0) -> EndpointState:
+    """What is known of the endpoint of a page."""
+    return pages.read(key(number), TOPIC_URN, adapter, "v", [b"0", b"record"]).entries[0].state
 
 
 def read(pages: Pages, where: PageKey, version: bytes = b"v") -> Page:
@@ -72,6 +85,14 @@ def deliver(pages: Pages, *where: PageKey) -> int:
 def topic(count: int, name: str = "t") -> list[PageKey]:
     """The pages of a topic."""
     return [key(number, name) for number in range(count)]
+
+
+def test_what_is_known_of_an_endpoint_is_known_of_whom_an_adapter_reaches(pages: Pages) -> None:
+    """All pages and protocols of an adapter share it; another adapter's peers are others."""
+    known = state(pages, RecordingAdapter("call", "ring"))
+    assert state(pages, RecordingAdapter("call", "ring"), 1) is known
+    assert state(pages, RecordingAdapter("text")) is not known
+    assert state(pages, Organisation("call", "ring")) is not known
 
 
 def test_a_page_that_was_read_is_there(pages: Pages) -> None:

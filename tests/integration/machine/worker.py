@@ -48,6 +48,9 @@ class GateAdapter:
     async def check(self, protocol: str, endpoint: str, extension: Any) -> None:
         """Accept."""
 
+    def peer(self, subscription: Subscription) -> str:
+        return subscription.endpoint
+
     def prepare(self, subscription: Subscription) -> Subscription:
         return subscription
 

@@ -118,6 +118,17 @@ async def test_a_text_is_its_subject_and_itself(case: Case) -> None:
     assert bot.shown[0].text == "alarm\ndisk full"
 
 
+@pytest.mark.parametrize("case", ALL, ids=_named)
+def test_a_bot_is_the_same_however_its_host_is_written(case: Case) -> None:
+    """Else it would have a rate for each spelling; another token is another bot."""
+    adapter, one = case.world().adapter, case.to()
+    scheme, _, rest = one.endpoint.partition("://")
+    host, _, path = rest.partition("/")
+    shouted = one._replace(endpoint=f"{scheme}://{host.upper()}/{path}")
+    assert adapter.peer(shouted) == adapter.peer(one)
+    assert adapter.peer(one._replace(endpoint=f"{one.endpoint}4")) != adapter.peer(one)
+
+
 @pytest.mark.parametrize("case", PROTECTED, ids=_named)
 async def test_a_missing_keyword_is_added(case: Case) -> None:
     """Visibly, because without it the platform would not show the message."""

@@ -12,7 +12,6 @@ from adapters.dingtalk import (
     DingTalkSettings,
     RobotSettings,
 )
-from engine.errors import Refused
 from engine.models import Delivered, Outcome, Rejected, Retry, Subscription, Throttled
 from engine.ports import Answer, TransportError
 from engine.testing import Request
@@ -69,13 +68,12 @@ async def test_a_group_gets_markdown() -> None:
     assert (shown.title, shown.text, shown.markdown) == ("t", "# x", True)
 
 
-async def test_a_group_needs_an_application() -> None:
-    """Nobody else could speak to it."""
-    here, _ = world(TO_GROUP)
-    await here.adapter.check("dingding", "cidAbc==", APP)
-    with pytest.raises(Refused) as refused:
-        await here.adapter.check("dingding", "cidAbc==", {"keyword": "x"})
-    assert refused.value.code == "SMN.0043"
+@pytest.mark.parametrize("to", [TO_MEMBER, TO_GROUP], ids=["member", "group"])
+def test_a_receiver_is_one_of_its_organisation(to: Subscription) -> None:
+    """Another organisation's may have the same id."""
+    here, _ = world(to)
+    other = to._replace(extension=APP | {"app_key": "other"})
+    assert here.adapter.peer(other) != here.adapter.peer(to)
 
 
 async def test_a_private_deployment_has_an_api_of_its_own() -> None:

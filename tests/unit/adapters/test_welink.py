@@ -54,6 +54,13 @@ async def test_a_group_gets_a_text() -> None:
     assert platform.bots["123456"].shown[0].text == "alarm\n1 < 2"
 
 
+def test_a_group_is_one_of_its_organisation() -> None:
+    """Another organisation's may have the same number."""
+    here, _ = world()
+    other = subscription("welink", "123456", client_id="other", client_secret="hush")
+    assert here.adapter.peer(other) != here.adapter.peer(TO)
+
+
 async def test_an_object_is_shown_as_its_text() -> None:
     """There is nothing but text."""
     here, platform = world()

@@ -98,10 +98,14 @@ def test_other_endpoints_are_refused(protocol: str, endpoint: str) -> None:
         check(protocol, endpoint, GOOD[protocol][1])
 
 
-@pytest.mark.parametrize("endpoint", ["cidXYZ+/abc==", "https://oapi.dingtalk.com/robot/send"])
-def test_a_group_is_reached_by_robot_or_conversation(endpoint: str) -> None:
-    """An openConversationId does not begin like a URL; its robot needs an application."""
-    assert check("dingding", endpoint, APP | {"keyword": ""}) == APP
+def test_a_group_is_reached_by_a_robot_or_by_an_application() -> None:
+    """An openConversationId does not begin like a URL, and each keeps only what it needs."""
+    given = APP | {"keyword": "alarm", "sign_secret": "hush"}
+    robot = check("dingding", "https://oapi.dingtalk.com/robot/send", given)
+    assert robot == {"keyword": "alarm", "sign_secret": "hush"}
+    assert check("dingding", "cidXYZ+/abc==", given) == APP
+    with pytest.raises(Refused, match=r"SMN\.0043.*app_key"):
+        check("dingding", "cidXYZ+/abc==", {"keyword": "alarm"})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,6 @@ def test_a_group_is_reached_by_robot_or_conversation(endpoint: str) -> None:
         ("feishu", {"keyword": 7}),
         ("dingding", {"sign_secret": "\x00"}),
         ("dingding", {"keyword": []}),
-        ("dingding", {"app_key": "key"}),
         ("dingTalkBot", {}),
         ("dingTalkBot", APP | {"robot_code": None}),
         ("dingTalkBot", APP | {"app_key": "a" * 65}),
