@@ -352,6 +352,7 @@ class Dispatcher:
             case Throttled(until_ms):
                 if batch.paced:
                     state.quiet_until_ms = max(until_ms, state.quiet_until_ms)
+                    self._spawn(self._turns.pause(delivery, until_ms))
                 self._postpone(delivery, min(until_ms, batch.deadline_ms))
             case Rejected(reason, code, answer):
                 if code:

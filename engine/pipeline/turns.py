@@ -97,6 +97,23 @@ class Turns:
             return max(self._without_limiter(delivery.batch, error), before_ms)
         return at_ms
 
+    async def pause(self, delivery: Delivery, until_ms: int) -> None:
+        """Let no worker find a turn before ``until_ms``: the endpoint wants nothing until then.
+
+        The turns of an application are not held up by one of those whom it reaches.
+        """
+        pace = delivery.entry.pace
+        if any(rate.of for rate in pace.rates):
+            return
+        try:
+            await self._limiter.hold("rates", _whom(delivery), pace.rates, until_ms=until_ms)
+        except StoreError as error:
+            # Others ask the endpoint once each, and are told the same.
+            log.warning(
+                "limiter.failed",
+                extra={"protocol": delivery.batch.protocol, "error": str(error)},
+            )
+
     async def wait(self, until_ms: int) -> None:
         """Let the time until a turn pass."""
         await asyncio.sleep(max(until_ms - self._clock.now_ms(), 0) / 1000)
@@ -111,7 +128,7 @@ class Turns:
             counted = [deliveries[place] for place in places]
             reserved = await self._limiter.reserve(
                 "rates",
-                [f"{one.batch.protocol}\n{one.entry.pace.whom}" for one in counted],
+                [_whom(one) for one in counted],
                 rates,
                 before_ms=before_ms,
             )
@@ -122,6 +139,10 @@ class Turns:
     def _without_limiter(self, batch: Batch, error: StoreError) -> int:
         log.warning("limiter.failed", extra={"protocol": batch.protocol, "error": str(error)})
         return self._clock.now_ms() + _LIMITER_WAIT_MS
+
+
+def _whom(delivery: Delivery) -> str:
+    return f"{delivery.batch.protocol}\n{delivery.entry.pace.whom}"
 
 
 def in_time(delivery: Delivery, now_ms: int) -> bool:

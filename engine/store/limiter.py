@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LIMITER = script(__file__, "limiter")
 _RESERVE = script(__file__, "reserve")
+_HOLD = script(__file__, "hold")
 
 
 class Ask(NamedTuple):
@@ -77,6 +78,14 @@ class Limiter:
         args: list[str | int] = [secrets.token_hex(8), before_ms, *windows]
         digests = [self._digest(purpose, subject) for subject in subjects]
         return [int(at) for at in await self._each_shard(_RESERVE, digests, lambda _: args)]
+
+    async def hold(
+        self, purpose: str, subject: str, rates: Sequence[Rate], *, until_ms: int
+    ) -> None:
+        """Let no time before ``until_ms`` be reserved any more; what is reserved stays."""
+        longest_ms = max(period_ms for _, period_ms in spacing(rates))
+        key = self._keys.limit(self._digest(purpose, subject))
+        await self._store.run(_HOLD, [key], [until_ms, longest_ms])
 
     async def blocked(self, purpose: str, subject: str, windows: Sequence[Window]) -> int:
         """The time in ms until which a penalty lasts, 0 if there is none; nothing is counted."""

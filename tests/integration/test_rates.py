@@ -135,6 +135,17 @@ async def test_one_call_reserves_for_many(engine: Engine) -> None:
     assert max(times[:50]) - min(times[:50]) < 1_000
 
 
+async def test_what_is_held_back_comes_after_the_hold(engine: Engine) -> None:
+    """Said twice it is the same; what was reserved for later than that is not made earlier."""
+    rate, until_ms = Rate(2, 60, 0), engine.clock.now_ms() + 300_000
+    for _ in range(2):
+        await engine.limiter.hold("test", "me", (rate,), until_ms=until_ms)
+    times = await _reserve(engine, ["me"] * 3, rate)
+    assert times == [until_ms, until_ms + 60_000, until_ms + 60_000]
+    await engine.limiter.hold("test", "me", (rate,), until_ms=until_ms - 1)
+    assert await _reserve(engine, ["me"], rate) == [until_ms + 120_000]
+
+
 async def test_what_expires_before_its_turn_reserves_nothing(engine: Engine) -> None:
     """Those who come later and may wait for longer get what it would have had."""
     rate = Rate(1, 60, 0)
@@ -341,6 +352,26 @@ def test_an_endpoint_that_objects_all_the_same_is_left_alone(
     assert len(early) <= 1 + 20
     assert len(times) == 40 + 1
     assert platform.worst_overrun_s <= 0
+
+
+def test_what_one_worker_was_told_all_know(redis_url: str, tmp_path: Path) -> None:
+    """Another worker, or the same after a new start, does not ask the endpoint to be told again."""
+    platform = Platform(TWENTY)
+
+    async def scene() -> None:
+        async with rated(redis_url, tmp_path, platform) as (engine, urn):
+            async with working(engine, "w-1"):
+                platform.answers = [Throttled(engine.clock.now_ms() + 600_000)]
+                await _publish(engine, urn, 1)
+                await eventually(platform.times, "the first", pause=PAUSE_S)
+            async with working(engine, "w-2"):
+                await _publish(engine, urn, 10)
+                await asyncio.sleep(500)
+                assert len(platform.times()) == 1
+                await all_ended(engine, pause=PAUSE_S)
+
+    virtually(scene)
+    assert len(platform.times()) == 1 + 11
 
 
 def test_a_burst_that_outlasts_its_time_to_live_expires(redis_url: str, tmp_path: Path) -> None:
