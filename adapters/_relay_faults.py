@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,13 @@ _TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ssl.SSLError, "TLS with the mail relay failed"),
     (aiosmtplib.SMTPServerDisconnected, "the mail relay closed the connection"),
 )
+
+
+ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
+"""What a reply's text may begin with (RFC 3463): class, subject and detail."""
+# Replies that mean our settings, not the mail (RFC 4954 §4, §6).
+_REFUSING_US: Final = frozenset({503, 530, 534, 535, 538})
+_REFUSING_US_DETAILS: Final = frozenset({"7.8", "7.9", "7.11", "7.14"})
 
 
 class Unavailable(Exception):
@@ -45,6 +53,18 @@ class Down(Exception):
 
 class Lost(Exception):
     """A kept connection turned out to be dead before the mail was handed over."""
+
+
+def refuses_us(code: int, text: str) -> bool:
+    """Whether a reply says that the relay takes no mail from us, whatever mail it is."""
+    found = ENHANCED.match(text)
+    return code in _REFUSING_US or (found is not None and found[2] in _REFUSING_US_DETAILS)
+
+
+def is_unwell(code: int, text: str) -> bool:
+    """Whether a reply says that for now the relay itself is why (RFC 3463 §3.4: mail system)."""
+    found = ENHANCED.match(text)
+    return 400 <= code < 500 and found is not None and found[2].startswith("3.")
 
 
 def why(error: Exception) -> str:

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import aiosmtplib
 from aiosmtplib import SMTP
 
-from adapters._relay_faults import Busy, Down, Lost, Unavailable, Uncertain, why
+from adapters._relay_faults import (
+    Busy,
+    Down,
+    Lost,
+    Unavailable,
+    Uncertain,
+    is_unwell,
+    refuses_us,
+    why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,14 +116,22 @@ class Relays:
     async def send(self, envelope: Envelope) -> Reply:
         """The reply that settles it; raises `Unavailable`, `Busy`, `Uncertain`."""
         failed: Unavailable | None = None
+        unwell: Reply | None = None
         waits: list[float] = []
         for relay in self._relays:
             try:
-                return await relay.send(envelope)
+                reply = await relay.send(envelope)
             except Down as down:
                 waits.append(down.wait_s)
             except Unavailable as error:
                 failed = error
+            else:
+                if not is_unwell(reply.code, reply.text):
+                    return reply
+                # It may be well for the next mail: a look-up that failed was this one's.
+                unwell = reply
+        if unwell is not None:
+            return unwell
         raise failed or Busy(min(waits))
 
     async def close(self) -> None:
@@ -192,6 +209,8 @@ class _Relay:
                         raise Lost
                     if code == _CLOSING or (name == "mail" and 400 <= code < 500):
                         raise self._fail(f"the mail relay is not available (SMTP {code})")
+                    if refuses_us(code, text):
+                        raise self._refused(code)
                     if code not in good:
                         return Reply(name, code, text)
                 if smtp.protocol is None:
@@ -215,6 +234,8 @@ class _Relay:
         if code == _CLOSING:
             # A refusal, so that another relay may have it (RFC 5321 §3.8).
             raise self._fail(f"the mail relay is not available (SMTP {code})")
+        if refuses_us(code, text):
+            raise self._refused(code)
         return Reply("content", code, text)
 
     async def _reset(self, smtp: SMTP) -> bool:
@@ -380,6 +401,10 @@ class _Relay:
         while self._hand_on(None):
             pass
         return Unavailable(reason)
+
+    def _refused(self, code: int) -> Unavailable:
+        # What the relay says may be about our password.
+        return self._fail(f"the mail relay refuses us (SMTP {code}): check its settings")
 
     def _recover(self) -> None:
         if self._failures:

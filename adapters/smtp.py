@@ -18,7 +18,7 @@ from adapters import _mail, _relays
 from adapters._answers import snippet
 from adapters._dkim import DkimSigner
 from adapters._mail import Mail, Own
-from adapters._relay_faults import Busy, Unavailable, Uncertain
+from adapters._relay_faults import ENHANCED, Busy, Unavailable, Uncertain
 from adapters._relays import Reply
 from engine.adapter_settings import AdapterSettings
 from engine.errors import ConfigurationError
@@ -45,14 +45,10 @@ _OWN_BYTES: Final = 2048
 # What could end a command or a header, or leave the angle brackets, is in no address.
 _ADDRESS: Final = r"[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+"
 _RECIPIENT: Final = re.compile(_ADDRESS)
-_ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 # A server that asks to come back later means it: sooner is a wasted try.
 _GREYLIST_MS: Final = 60_000
 _DELIVERED: Final = Delivered(250)
 
-# Replies that mean our settings, not the mail (RFC 4954 §4, §6).
-_OURS: Final = frozenset({503, 530, 534, 535, 538})
-_OUR_DETAILS: Final = frozenset({"7.8", "7.9", "7.11", "7.14"})
 # RFC 3463 §3, as far as it tells more than the code.
 _DETAILS: Final[Mapping[str, str]] = {
     "1.1": "no such mailbox",
@@ -253,12 +249,9 @@ def judge(reply: Reply) -> Outcome:
     command, code, text = reply
     if command == "content" and 200 <= code < 300:
         return _DELIVERED if code == 250 else Delivered(code)
-    found = _ENHANCED.match(text)
-    detail = found[2] if found else ""
-    if code in _OURS or detail in _OUR_DETAILS:
-        # What it says may be about our password.
-        return Retry(f"the mail relay refuses us (SMTP {code}): check its settings", code)
-    status = f"SMTP {code} {found[0]}" if found else f"SMTP {code}"
+    enhanced = ENHANCED.match(text)
+    detail = enhanced[2] if enhanced else ""
+    status = f"SMTP {code} {enhanced[0]}" if enhanced else f"SMTP {code}"
     words = _DETAILS.get(detail, "")
     reason = f"{status}: {words}" if words else status
     answer = snippet(text.encode(errors="replace"))

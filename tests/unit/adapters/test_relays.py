@@ -102,6 +102,55 @@ async def test_the_next_relay_takes_over(trouble: str) -> None:
     assert (first.connections, len(second.arrivals)) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("MAIL", b"530 5.7.0 log in"),
+        ("RCPT", b"550 5.7.8 log in"),
+        ("DATA", b"503 out of order"),
+        (".", b"550 5.7.8 log in"),
+    ],
+)
+async def test_a_relay_that_refuses_us_is_left_alone(command: str, answer: bytes) -> None:
+    """The next one gets its mails; without one, what is to be done is said."""
+    async with (
+        relay(always={command: answer}) as first,
+        relay() as second,
+        adapter_for(first, second) as adapter,
+        adapter_for(first) as alone,
+    ):
+        assert await send(adapter) == Delivered(250)
+        assert await send(adapter) == Delivered(250)
+        assert (first.connections, len(second.arrivals)) == (1, 2)
+        outcome = await send(alone)
+    assert isinstance(outcome, Retry)
+    assert "check its settings" in outcome.reason
+    assert "log in" not in f"{outcome.reason}{outcome.answer}"
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("RCPT", b"451 4.3.0 look-up failed"),
+        ("DATA", b"451 4.3.5 configuration"),
+        (".", b"452 4.3.1 disk full"),
+    ],
+)
+async def test_a_mail_goes_to_the_next_relay_when_one_is_unwell(
+    command: str, answer: bytes
+) -> None:
+    """Nobody has it; the relay is asked for the next mail all the same."""
+    async with (
+        relay() as first,
+        relay() as second,
+        adapter_for(first, second) as adapter,
+    ):
+        first.answer(command, answer)
+        assert await send(adapter) == Delivered(250)
+        assert await send(adapter) == Delivered(250)
+    assert (len(first.arrivals), len(second.arrivals)) == (1, 1)
+
+
 async def test_a_relay_that_is_gone_is_left_alone_and_used_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
