@@ -6,10 +6,11 @@ Precedence: command line > environment (``TOCSIN_…``) > ``tocsin.toml`` > defa
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -22,6 +23,9 @@ from pydantic_settings import (
 
 from engine.errors import ConfigurationError
 from engine.setting_faults import fault
+
+INHERITED: Final = "TOCSIN_INHERITED"
+"""The variable by which a parent hands on all its settings, as JSON."""
 
 
 class Durability(StrEnum):
@@ -205,13 +209,18 @@ class Settings(BaseSettings):
     def read(cls, config: Path | None = None, **options: Any) -> Self:
         """Read all sources; ``options`` that are None count as not given.
 
-        Raises `ConfigurationError` with one sentence that names the setting.
+        A process that inherits its settings reads nothing else. Raises `ConfigurationError` with
+        one sentence that names the setting.
         """
         global _toml_file  # noqa: PLW0603 - pydantic-settings takes sources only by class hook
         if config is not None and not config.is_file():
             raise ConfigurationError(f"The configuration file {config} does not exist.")
         given = {name: value for name, value in options.items() if value is not None}
-        previous, _toml_file = _toml_file, config or Path("tocsin.toml")
+        inherited = os.environ.get(INHERITED)
+        file: Path | None = config or Path("tocsin.toml")
+        if inherited is not None:
+            given, file = json.loads(inherited) | given, None
+        previous, _toml_file = _toml_file, file
         try:
             return cls(**given)
         except ValidationError as error:
@@ -224,4 +233,4 @@ class Settings(BaseSettings):
             _toml_file = previous
 
 
-_toml_file: Path = Path("tocsin.toml")
+_toml_file: Path | None = Path("tocsin.toml")

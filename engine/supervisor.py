@@ -12,7 +12,6 @@ in its queue instead of being refused, and the port stays the same.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -24,7 +23,7 @@ from engine.children import Backoff, Child, Command
 from engine.data_lock import DataLock
 from engine.embedded import EmbeddedServer
 from engine.errors import ConfigurationError, TocsinError
-from engine.settings import Settings
+from engine.settings import INHERITED, Settings
 
 _GRACE: Final = 5.0
 """Seconds beyond the drain in which workers give back what they hold before they are cut."""
@@ -34,17 +33,7 @@ _log = logging.getLogger(__name__)
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """This process's environment, changed so that a child reads exactly these settings."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    ours = {f"TOCSIN_{name.upper()}": _text(value) for name, value in values.items()}
-    return {**os.environ, **ours}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(str(part) for part in value)
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return str(value)
+    return {**os.environ, INHERITED: settings.model_dump_json()}
 
 
 class Database:

@@ -30,10 +30,14 @@ note("stopped")
 """
 
 
-def test_children_read_exactly_the_parents_settings(tmp_path: Path) -> None:
-    """Options of the parent reach its children whatever environment and file say."""
+def test_children_read_exactly_the_parents_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what is empty or not set, whatever environment and file say."""
     settings = Settings(
         port=0,
+        allow_endpoints="",
+        flow_topic_publish=None,
         data=tmp_path / "data",
         retry_delays=(0.5, 1),
         durability=Durability.MEMORY,
@@ -41,7 +45,11 @@ def test_children_read_exactly_the_parents_settings(tmp_path: Path) -> None:
         max_backlog=7,
         redis="unix:///somewhere/socket",
     )
-    (tmp_path / "tocsin.toml").write_text("port = 1\nmax_backlog = 8\n")
+    (tmp_path / "tocsin.toml").write_text(
+        "port = 1\nmax_backlog = 8\nflow_topic_publish = 2\ntls_cert = 'cert.pem'\n"
+        "allow_endpoints = '127.0.0.0/8'\n[adapters.sms]\ngateway = 'https://other.example/'\n"
+    )
+    monkeypatch.setenv("TOCSIN_ALLOW_ENDPOINTS", "10.0.0.0/8")
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
         env=supervisor.environment(settings),
