@@ -92,6 +92,12 @@ class Child:
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
 
+    def drain(self) -> None:
+        """Ask the child to take nothing new until `stop`; if it ends now it stays ended."""
+        self._stopping.set()
+        if self._process is not None:
+            _signal(self._process, signal.SIGUSR1)
+
     async def stop(self, deadline: float) -> None:
         """Ask the child to end; kill it at ``deadline`` (the loop's clock, seconds)."""
         self._stopping.set()

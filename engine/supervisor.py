@@ -1,8 +1,8 @@
 """``tocsin serve``: a database, an API and workers as one service.
 
     serve ── embedded database       restarted with back-off when they die; all die with this
-          ├─ api (listening socket   process; a stop goes API → workers → database, each asked
-          │       is held here)      first, then cut
+          ├─ api (listening socket   process; at a stop the API takes nothing new, then workers,
+          │       is held here)      API and database end, each asked first, then cut
           └─ worker × N
 
 The listening socket belongs to this process: while a dead API is replaced, connections wait
@@ -154,7 +154,8 @@ async def _wait_ready(api: Child, workers: Sequence[Child], on_ready: Callable[[
 
 
 async def _stop(api: Child, workers: Sequence[Child], seconds: float) -> None:
-    """API first, so that nothing new is accepted while the workers finish what they hold."""
+    """While the workers finish what they hold the API answers, but takes nothing new."""
     deadline = asyncio.get_running_loop().time() + seconds
-    await api.stop(deadline)
+    api.drain()
     await asyncio.gather(*(worker.stop(deadline) for worker in workers))
+    await api.stop(deadline)

@@ -124,7 +124,7 @@ class Gateway:
 
     async def _run(self, request: web.BaseRequest, call: Call) -> Response:
         route = call.route
-        if self.services.draining and not route.quiet:
+        if self.services.draining.is_set() and not route.quiet:
             raise Refused("TOCSIN.0002", retry_after=_RETRY_S)
         claim = None
         if route.auth is Auth.CALLER:
@@ -159,7 +159,7 @@ class Gateway:
     ) -> None:
         # A connection with an unread body cannot serve another request.
         unread = failure is not None and request.can_read_body and not request.content.is_eof()
-        if self.services.draining or unread:
+        if self.services.draining.is_set() or unread:
             response.force_close()
 
 

@@ -27,7 +27,7 @@ async def alive(call: Call) -> dict[str, Any]:
 
 async def ready(call: Call) -> Reply:
     """Whether requests would be served; 503 with the reason if not."""
-    reason = "draining" if call.services.draining else await call.services.engine.health()
+    reason = "draining" if call.services.draining.is_set() else await call.services.engine.health()
     if reason:
         answer = {"request_id": call.request_id, "status": "unready", "reason": reason}
         return Reply(answer, 503)

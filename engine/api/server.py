@@ -34,15 +34,19 @@ async def serve_api(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], None],
+    drain: asyncio.Event | None = None,
 ) -> None:
     """Serve the API on a listening socket until ``stop`` is set, then finish what is in hand.
 
-    ``on_ready`` is called once, when requests are answered. Requests in hand get
-    ``settings.drain_seconds``; new ones are refused with 503 TOCSIN.0002. Raises
-    `ConfigurationError` for TLS files that cannot be used.
+    ``on_ready`` is called once, when requests are answered. From ``drain`` on new requests are
+    refused with 503 TOCSIN.0002, and the service is not ready; requests in hand when the stop
+    comes get ``settings.drain_seconds``. Raises `ConfigurationError` for TLS files that cannot
+    be used.
     """
     context = _tls(settings)
     gateway = Gateway(engine, settings.public_url, settings.trusted_proxies)
+    if drain is not None:
+        gateway.services.draining = drain
     runner = web.ServerRunner(
         _Server(
             cast("Any", gateway.handle),  # our responses have what aiohttp's server asks of one
@@ -59,7 +63,7 @@ async def serve_api(
         on_ready()
         await stop.wait()
     finally:
-        gateway.services.draining = True
+        gateway.services.draining.set()
         await runner.cleanup()
         await gateway.close()
 

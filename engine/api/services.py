@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from engine.iam.authenticate import Authenticator
@@ -32,4 +33,4 @@ class Services:
             engine.limiter,
             engine.clock,
         )
-        self.draining = False
+        self.draining = asyncio.Event()

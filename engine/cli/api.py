@@ -14,6 +14,7 @@ from engine.cli import options
 from engine.cli.running import (
     announce,
     collect_seldom,
+    drain_on_signal,
     read_settings,
     run,
     stop_on_signals,
@@ -41,7 +42,8 @@ def api(
 ) -> None:
     """Run one API process against a Redis or Valkey; start as many as you like.
 
-    Prints one line, "ready http://HOST:PORT", when it serves.
+    Prints one line, "ready http://HOST:PORT", when it serves. SIGTERM ends it; SIGUSR1 before that
+    makes it refuse what is new and say that it is not ready.
 
     Example: tocsin api --redis redis://db.internal:6379/0 --host 0.0.0.0 --port 8080
     """
@@ -58,7 +60,7 @@ async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
     from engine.cli.preparing import prepare
     from engine.listening import listen, public_url, ready_url
 
-    stop = stop_on_signals()
+    stop, drain = stop_on_signals(), drain_on_signal()
     settings = read_settings(given)
     supervised = listen_fd is not None
     listener = (
@@ -76,4 +78,4 @@ async def _api(given: Mapping[str, Any], listen_fd: int | None) -> None:
                 collect_seldom()
                 announce(f"ready {ready}")
 
-            await serve_api(engine, settings, listener, stop=stop, on_ready=on_ready)
+            await serve_api(engine, settings, listener, stop=stop, on_ready=on_ready, drain=drain)

@@ -85,6 +85,13 @@ def collect_seldom() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
+def drain_on_signal() -> asyncio.Event:
+    """An event that SIGUSR1 sets: from then on nothing new is taken, until the stop comes."""
+    drain = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, drain.set)
+    return drain
+
+
 def stop_on_signals() -> asyncio.Event:
     """An event that SIGTERM, SIGINT or SIGHUP sets; call it inside the running loop.
 

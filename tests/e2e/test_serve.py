@@ -13,6 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from engine.cli.demo_world import Client, Subscribers
 from engine.data_lock import holder_of
@@ -110,6 +112,46 @@ async def test_a_stop_leaves_nothing_behind(tmp_path: Path, number: signal.Signa
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
         assert "child.cut" not in service.log
+
+
+async def test_while_it_drains_clients_are_told(tmp_path: Path) -> None:
+    """As long as a delivery is under way new connections are answered: 503, not ready."""
+    under_way, let_go = asyncio.Event(), asyncio.Event()
+
+    async def take(request: web.Request) -> web.Response:
+        message = json.loads(await request.read())
+        if message["type"] == "SubscriptionConfirmation":
+            async with aiohttp.ClientSession() as session:
+                await (await session.get(message["subscribe_url"])).read()
+        else:
+            under_way.set()
+            await let_go.wait()
+        return web.Response()
+
+    subscriber = TestServer(web.Application())
+    subscriber.app.router.add_post("/", take)
+    data = tmp_path / "data"
+    async with subscriber, serve(data) as service, _client(data) as client:
+        urn = await client.create_topic("slow")
+        await client.subscribe(urn, str(subscriber.make_url("/")))
+        while not under_way.is_set():
+            await client.publish(urn, "subject", "message")
+        service.process.send_signal(signal.SIGTERM)
+        seen: tuple[int, dict[str, object]] = (200, {})
+        async with asyncio.timeout(4):
+            while seen[0] == 200:
+                seen = await _get(f"{service.url}/readyz")
+        assert (seen[0], seen[1]["reason"]) == (503, "draining")
+        status, told = await _get(f"{service.url}/v2/{'0' * 32}/notifications/topics")
+        assert (status, told["code"]) == (503, "TOCSIN.0002")
+        let_go.set()
+        assert await service.process.wait() == 0
+
+
+async def _get(url: str) -> tuple[int, dict[str, object]]:
+    """Status and document, over a connection of its own."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.json()
 
 
 @pytest.mark.parametrize("child", ["api", "worker-1", "database"])

@@ -22,10 +22,12 @@ notes, name = pathlib.Path(sys.argv[1]), sys.argv[2]
 def note(what):
     with notes.open("a") as file:
         file.write(f"{name} {what}\\n")
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+asked = {signal.SIGTERM, signal.SIGUSR1}
+signal.pthread_sigmask(signal.SIG_BLOCK, asked)
 note("started")
 print("ready", name, flush=True)
-signal.sigwait({signal.SIGTERM})
+while signal.sigwait(asked) == signal.SIGUSR1:
+    note("draining")
 note("stopped")
 """
 
@@ -72,15 +74,16 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-async def test_the_service_stops_from_the_door_inwards(notes: Path) -> None:
-    """The API ends before the workers are asked to, so that nothing new is accepted."""
+async def test_while_workers_finish_the_door_is_kept(notes: Path) -> None:
+    """The API takes nothing new from then on, and says so until they have ended."""
     stop = asyncio.Event()
     async with asyncio.timeout(20):
         await supervisor.supervise(Settings(workers=2), 0, stop=stop, on_ready=stop.set)
     lines = notes.read_text().splitlines()
-    assert "api stopped" in lines
-    stopped = [line for line in lines if line.endswith("stopped")]
-    assert stopped[0] == "api stopped"
+    ended = [line for line in lines if not line.endswith("started")]
+    assert ended[0] == "api draining"
+    assert ended[-1] == "api stopped"
+    assert "worker stopped" in ended
 
 
 async def test_a_stop_before_the_start_starts_nothing(notes: Path) -> None:

@@ -57,7 +57,7 @@ async def test_a_drain_is_bounded(settings: Settings) -> None:
 async def test_draining_is_told_to_whoever_is_still_connected(settings: Settings) -> None:
     """A request that comes through anyway is refused, and the service is not ready."""
     gateway = Gateway(FakeEngine())  # type: ignore[arg-type]
-    gateway.services.draining = True
+    gateway.services.draining.set()
     async with (
         RawTestServer(cast("Any", gateway.handle)) as server,
         aiohttp.ClientSession() as session,
