@@ -310,6 +310,10 @@ class Attempt:
     reason: str
 
 
+NOTHING_SENT: Final = -1
+"""Milliseconds that an end without an attempt took, as the log keeps them."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One ended delivery, as the delivery log keeps it (SMN "Collecting Logs from SMN")."""

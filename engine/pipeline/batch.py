@@ -10,7 +10,7 @@ import json
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from engine.models import End
+from engine.models import NOTHING_SENT, End
 from engine.pipeline.pages import NO_PAGE
 from engine.policy import detection, filters
 
@@ -81,11 +81,14 @@ class Delivery:
 
 
 class Try(NamedTuple):
-    """The last attempt of a delivery: how many there were, when, how long, what came back."""
+    """The last attempt of a delivery: how many there were, when, how long, what came back.
+
+    Where nothing was sent it is what was decided instead, and took `NOTHING_SENT`.
+    """
 
     tries: int
     at_ms: int
-    took_ms: int = 0
+    took_ms: int = NOTHING_SENT
     code: int = 0
     reason: str = ""
     answer: str = ""

@@ -349,11 +349,8 @@ class Dispatcher:
                 batch.attempted(code)
                 last = Try(tries, delivery.started_ms, took_ms, code, reason)
                 self._end(delivery, End.REJECTED, last)
-            case Throttled(until_ms):
-                if batch.paced:
-                    state.quiet_until_ms = max(until_ms, state.quiet_until_ms)
-                    self._spawn(self._turns.pause(delivery, until_ms))
-                self._postpone(delivery, min(until_ms, batch.deadline_ms))
+            case Throttled():
+                self._throttled(delivery, failure, took_ms)
             case Rejected(reason, code, answer):
                 if code:
                     # It has answered: a refusal is no reason to leave the endpoint alone.
@@ -363,6 +360,19 @@ class Dispatcher:
                 self._end(delivery, End.REJECTED, last)
             case _:
                 assert_never(failure)
+
+    def _throttled(self, delivery: Delivery, asked: Throttled, took_ms: int) -> None:
+        batch, entry = delivery.batch, delivery.entry
+        if asked.code:
+            # It has answered: an attempt, though none of those that are counted down.
+            batch.attempted(asked.code)
+            last = Try(delivery.tries, delivery.started_ms, took_ms, asked.code, asked.reason)
+            batch.failed(entry.id, entry.shown, last)
+        if batch.paced:
+            state = entry.state
+            state.quiet_until_ms = max(asked.until_ms, state.quiet_until_ms)
+            self._spawn(self._turns.pause(delivery, asked.until_ms))
+        self._postpone(delivery, min(asked.until_ms, batch.deadline_ms))
 
     def _retry(self, delivery: Delivery, last: Try, after_ms: int) -> None:
         batch, entry = delivery.batch, delivery.entry

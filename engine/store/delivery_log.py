@@ -2,8 +2,8 @@
 
 An entry's header is ``[topic id, message id, protocol, created_ms]``; its lines are
 ``[subscription id, endpoint, end, code, at_ms, took_ms, reason, tries]``, where ``end`` is empty
-for an attempt that was followed by another. Reading puts the attempts of a delivery beside its
-final line.
+for an attempt that was followed by another, and ``took_ms`` is `NOTHING_SENT` for an end without
+an attempt. Reading puts the attempts of a delivery beside its final line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from engine.models import Attempt, End, LogLine, Topic
+from engine.models import NOTHING_SENT, Attempt, End, LogLine, Topic
 from engine.store.streams import entries
 
 if TYPE_CHECKING:
@@ -230,10 +230,10 @@ class _Lines:
         for place, one in enumerate(packed):
             subscription, endpoint, end, code, at_ms, took_ms, reason, _ = one
             delivery = message_id, protocol, subscription
-            attempt = Attempt(at_ms, took_ms, code, reason)
+            sent = () if took_ms == NOTHING_SENT else (Attempt(at_ms, took_ms, code, reason),)
             if not end:
                 if len(self._open) < self._most:
-                    self._open.setdefault(delivery, []).append(attempt)
+                    self._open.setdefault(delivery, []).extend(sent)
                 continue
             yield (
                 place,
@@ -248,7 +248,7 @@ class _Lines:
                     http_code=code,
                     create_ms=created_ms,
                     send_ms=at_ms,
-                    attempts=(*self._open.pop(delivery, ()), attempt),
+                    attempts=(*self._open.pop(delivery, ()), *sent),
                     reason=reason,
                 ),
             )

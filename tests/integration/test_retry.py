@@ -103,7 +103,7 @@ async def test_waiting_as_asked_spends_no_try(
         assert second.at - first.at >= 1
         (line,) = await engine.delivery_log(urn)
         assert line.status == "DELIVERED"
-        assert [attempt.code for attempt in line.attempts] == [500, 200]
+        assert [attempt.code for attempt in line.attempts] == [status, 500, 200]
 
 
 async def test_delays_are_lower_bounds(engine: Engine, receiver: Receiver) -> None:
@@ -129,10 +129,15 @@ async def test_nothing_is_tried_past_the_time_to_live(
 async def test_waiting_as_asked_ends_with_the_time_to_live(
     engine: Engine, receiver: Receiver
 ) -> None:
-    """An endpoint that asks for more time than the message has does not get the message."""
+    """An endpoint that asks for more time than the message has does not get the message.
+
+    The log has what it answered, and no attempt for the end.
+    """
     urn = await _publish_to(engine, receiver, Answer(429, retry_after="3600"), ttl=1)
     (letter,) = await engine.dead_letters(urn)
-    assert (letter.end, len(receiver.arrivals)) == (End.EXPIRED, 1)
+    assert (letter.end, letter.tries, len(receiver.arrivals)) == (End.EXPIRED, 0, 1)
+    (line,) = await engine.delivery_log(urn)
+    assert [(attempt.code, attempt.reason) for attempt in line.attempts] == [(429, "HTTP 429")]
 
 
 async def test_a_message_that_nobody_took_in_time_expires(
@@ -147,7 +152,7 @@ async def test_a_message_that_nobody_took_in_time_expires(
     async with working(engine):
         await all_ended(engine)
     (line,) = await engine.delivery_log(topic.urn)
-    assert (line.status, receiver.arrivals) == ("FAIL_DELIVERED", [])
+    assert (line.status, line.attempts, receiver.arrivals) == ("FAIL_DELIVERED", (), [])
     (letter,) = await engine.dead_letters(topic.urn)
     assert (letter.end, letter.tries) == (End.EXPIRED, 0)
 
