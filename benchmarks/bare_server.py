@@ -17,6 +17,7 @@ import uvloop
 from aiohttp import web
 
 from benchmarks.environment import environment
+from engine.cli.running import collect_seldom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +56,7 @@ async def _serve() -> None:
     runner = web.ServerRunner(web.Server(_answer, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    collect_seldom()  # as the API does
     host, port = runner.addresses[0][:2]
     sys.stdout.write(f"http://{host}:{port}\n")
     sys.stdout.flush()

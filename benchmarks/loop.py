@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.loop`` reads a `Job` as JSON on standard input and prints one JSON line
 for each number of requests in flight. It has no queue, no rendering, no ledger: what is left
-is what the HTTP client costs. Its session comes from the engine's transport, so that the two
-cannot differ in settings.
+is what the HTTP client costs. Session and bound of a request come from the engine's transport,
+and garbage is collected as a worker does, so that the two cannot differ in settings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from benchmarks.yardstick import measure
+from engine.cli.running import collect_seldom
 from engine.guard import AddressGuard
 from engine.transport import AiohttpTransport
 
@@ -60,15 +61,21 @@ async def _drive(job: Job) -> None:
     transport = AiohttpTransport(AddressGuard("127.0.0.0/8"))
     urls = itertools.cycle([transport.parse(url) for url in job.urls])
     for width in job.in_flight:
-        # The very session that the engine sends with: same connector, guard and timeouts.
-        async with transport._open() as session:  # noqa: SLF001 - the two must not differ
-            await _measure(session, urls, job, width, job.warm_up_s)
-            measured = await _measure(session, urls, job, width, job.seconds)
+        bound = transport._timeout  # noqa: SLF001 - the two must not differ
+        async with transport._open() as session:  # noqa: SLF001 - as above
+            await _measure(session, bound, urls, job, width, job.warm_up_s)
+            collect_seldom()
+            measured = await _measure(session, bound, urls, job, width, job.seconds)
         sys.stdout.write(json.dumps(asdict(measured)) + "\n")
 
 
 async def _measure(
-    session: aiohttp.ClientSession, urls: Iterator[URL], job: Job, width: int, seconds: float
+    session: aiohttp.ClientSession,
+    bound: aiohttp.ClientTimeout,
+    urls: Iterator[URL],
+    job: Job,
+    width: int,
+    seconds: float,
 ) -> Measured:
     body, headers = job.body.encode(), dict(job.headers)
     sent = 0
@@ -78,7 +85,7 @@ async def _measure(
         nonlocal sent
         while time.monotonic() < end:
             async with session.post(
-                next(urls), data=body, headers=headers, allow_redirects=False
+                next(urls), data=body, headers=headers, allow_redirects=False, timeout=bound
             ) as answer:
                 await answer.read()
             sent += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,26 @@ async def test_a_message_is_stored_once_and_its_pages_are_queued(
     assert sum("needle in a haystack" in str(value) for value in state.values()) == 1
     lane = engine.keys.lane(engine.keys.shard_of_topic(topic.id), "http")
     entries, _ = state[lane]
-    assert all(len(fields[1]) < 200 for _, fields in entries)
+    assert all(_bytes(fields) < 200 for _, fields in entries)
+
+
+@pytest.mark.parametrize(("length", "brings"), [(100, True), (3_500, True), (4_100, False)])
+async def test_only_what_is_short_goes_with_its_entry(
+    engine: Engine, receiver: Receiver, length: int, brings: bool
+) -> None:
+    """To one page; the entry is bounded whatever is published, and so is a lane."""
+    topic = await engine.create_topic("page")
+    await engine.subscribe(topic.urn, "http", receiver.url("one"), confirmed=True)
+    text = "x" * length
+    await engine.publish(topic.urn, text)
+    lane = engine.keys.lane(engine.keys.shard_of_topic(topic.id), "http")
+    ((_, fields),) = await engine.store.call("XRANGE", lane, "-", "+")
+    assert (text.encode() in b"".join(fields)) == brings
+    assert _bytes(fields) < 200 + (4096 if brings else 0)
+
+
+def _bytes(fields: Sequence[bytes]) -> int:
+    return sum(map(len, fields))
 
 
 async def test_a_message_that_nobody_receives_leaves_nothing(engine: Engine) -> None:
