@@ -205,6 +205,7 @@ class Parts:
                 codes=Codes(store, keys, self.vault),
                 links=self.links,
                 adapters=self.adapters,
+                directory=self.directory.live,
                 clock=self.clock,
             ),
             links=self.links,

@@ -13,6 +13,7 @@ from engine.pipeline.accept import Draft
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from engine.iam.live import LiveDirectory
     from engine.links import LinkMaker
     from engine.models import Subscription, Topic
     from engine.pipeline.accept import Publisher
@@ -42,6 +43,7 @@ class Invitations:
         codes: Codes,
         links: LinkMaker,
         adapters: Mapping[str, Adapter[Any, Any]],
+        directory: LiveDirectory,
         clock: Clock,
     ) -> None:
         self._publisher = publisher
@@ -49,6 +51,7 @@ class Invitations:
         self._codes = codes
         self._links = links
         self._adapters = adapters
+        self._directory = directory
         self._clock = clock
 
     async def check_key(self, topic: Topic) -> None:
@@ -57,7 +60,8 @@ class Invitations:
 
     async def invite(self, topic: Topic, subscription: Subscription) -> None:
         """Send the confirmation message, unless flow control suppresses it."""
-        until_ms = await self._limiter.take(_LIMIT, _subject(subscription), self._of(subscription))
+        subject = await self._subject(topic, subscription)
+        until_ms = await self._limiter.take(_LIMIT, subject, self._of(subscription))
         if until_ms:
             log.warning(
                 "confirmation.suppressed",
@@ -123,9 +127,10 @@ class Invitations:
         if not await self._codes.matches(subscription, code):
             raise Refused("SMN.0022", "The verification code is wrong or has expired.")
 
-    async def settle(self, subscription: Subscription) -> None:
+    async def settle(self, topic: Topic, subscription: Subscription) -> None:
         """Forget what was counted against an endpoint that has confirmed, and its code."""
-        await self._limiter.clear(_LIMIT, _subject(subscription), self._of(subscription))
+        subject = await self._subject(topic, subscription)
+        await self._limiter.clear(_LIMIT, subject, self._of(subscription))
         if subscription.extension.get("verification_code_enabled"):
             await self._limiter.clear(_GUESSES, subscription.id, _GUESS_WINDOWS)
             await self._codes.drop(subscription)
@@ -141,6 +146,13 @@ class Invitations:
         await self._codes.put(subscription, code, life_ms=LINK_SECONDS * 1000)
         return code
 
+    async def _subject(self, topic: Topic, subscription: Subscription) -> str:
+        """Whose invitations are counted together: those of one account to one endpoint."""
+        project = (await self._directory.snapshot()).projects.get(topic.project_id)
+        # A subscription user's topic has its account in the place of a project.
+        account = project.domain_id if project else topic.project_id
+        return f"{account}\n{subscription.protocol}\n{subscription.endpoint}"
+
     def _of(self, subscription: Subscription) -> tuple[Window, ...]:
         adapter = self._adapters.get(subscription.protocol)
         return adapter.limits.confirmations if adapter else ()
@@ -151,7 +163,3 @@ def _to(topic: Topic) -> str:
     if topic.user:
         return f"to receive messages as the subscription user {topic.user.name}"
     return f"to subscribe to the topic {topic.display_name or topic.urn}"
-
-
-def _subject(subscription: Subscription) -> str:
-    return f"{subscription.protocol}\n{subscription.endpoint}"

@@ -369,7 +369,7 @@ class Subscriptions:
     async def _confirm(self, topic: Topic, subscription: Subscription) -> None:
         if not await self._roster.set_status(subscription, Status.CONFIRMED):
             raise Refused("SMN.0022", "The subscription is gone.")
-        await self._invitations.settle(subscription)
+        await self._invitations.settle(topic, subscription)
         if subscription.status is not Status.CONFIRMED:
             await self._invitations.welcome(topic, subscription)
 

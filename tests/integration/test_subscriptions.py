@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from engine.app import Engine
+from engine.control.subscriptions import Request
 from engine.errors import Refused
 from engine.models import Status, Topic
 from tests.engines import all_ended, open_engine, snapshot, working
@@ -89,11 +90,18 @@ async def test_asking_again_invites_again(engine: Engine, topic: Topic, receiver
     assert len(receiver.of("one")) == 2
 
 
-async def test_invitations_are_limited(engine: Engine, topic: Topic, receiver: Receiver) -> None:
-    """Past the flow limit an endpoint is not invited, whoever asks; confirming resets it."""
-    (window,) = engine.adapters["http"].limits.confirmations
-    digest = engine.limiter._digest("confirmation", f"http\n{receiver.url('one')}")
+def _invitations(engine: Engine, account: str, endpoint: str) -> str:
+    """The key that counts an account's invitations to an HTTP endpoint."""
+    digest = engine.limiter._digest("confirmation", f"{account}\nhttp\n{endpoint}")
     (name,) = engine.limiter._names(digest, 1)
+    return name
+
+
+async def test_invitations_are_limited(engine: Engine, topic: Topic, receiver: Receiver) -> None:
+    """Past the flow limit an endpoint is not invited for the account; confirming resets it."""
+    (window,) = engine.adapters["http"].limits.confirmations
+    account = (await engine.accounts.bootstrap()).domain_id
+    name = _invitations(engine, account, receiver.url("one"))
     await engine.subscribe(topic.urn, "http", receiver.url("one"))
     assert await engine.store.call("HGET", name, "count") == b"1"
     await engine.store.call("HSET", name, "count", window.count)
@@ -102,6 +110,27 @@ async def test_invitations_are_limited(engine: Engine, topic: Topic, receiver: R
     assert len(receiver.of("one")) == 1
     await engine.subscriptions.confirm(_link(receiver, "one")["token"])
     assert await engine.store.call("EXISTS", name) == 0
+
+
+async def test_an_account_silences_no_other_ones_invitations(
+    engine: Engine, topic: Topic, receiver: Receiver
+) -> None:
+    """An endpoint that one account has invited too often is invited by another, in its count."""
+    (window,) = engine.adapters["http"].limits.confirmations
+    account = (await engine.accounts.bootstrap()).domain_id
+    await engine.subscribe(topic.urn, "http", receiver.url("one"))
+    name = _invitations(engine, account, receiver.url("one"))
+    await engine.store.call("HSET", name, "count", window.count)
+    acme = await engine.directory.create_domain("acme", password="correct horse")
+    other = await engine.create_topic("news", project_id=acme.project.id)
+    await engine.subscribe(other.urn, "http", receiver.url("one"))
+    await engine.subscription_users.create(
+        acme.domain.id, "someone", (), [Request("http", receiver.url("one"))]
+    )
+    await _run(engine)
+    assert len(receiver.of("one")) == 3
+    name = _invitations(engine, acme.domain.id, receiver.url("one"))
+    assert await engine.store.call("HGET", name, "count") == b"2"
 
 
 async def test_who_cancels_by_link_is_told_and_can_return(
