@@ -1,38 +1,63 @@
 """What a record of an operation may show (SMN "Key Operations Supported by CTS").
 
-Nothing is shown but members that are named here: a field that somebody adds to a request, or
-that a client sends by mistake, is masked until it is known to be harmless.
+Nothing is shown but members that are named here, and of these nothing but what belongs there: what
+somebody adds to a request, or a client sends by mistake, is masked until it is known to be
+harmless.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from engine.policy import protocols
 
 MASK: Final = "***"
 
-SHOWN: Final = frozenset(
-    {
-        *("name", "display_name", "enterprise_project_id", "introduction", "value", "values"),
-        *("protocol", "remark", "locale", "order", "polling", "ids", "group", "status", "owner"),
-        *("subscriptions", "extension", "verification_code_enabled", "key", "tag", "tags"),
-        *("action", "tags_any", "not_tags", "not_tags_any", "matches", "without_any_tag"),
-        *("polices", "filter_polices", "string_equals", "subscription_urns", "subscription_urn"),
-        *("log_group_id", "log_stream_id", "key_id", "platform", "enabled"),
-        *("message_template_name", "message_template_id", "topic_urn", "topic_id", "id"),
-        *("offset", "limit", "marker", "fuzzy_name", "fuzzy_display_name", "fuzzy_remark"),
-        *("start_time", "end_time"),
-    }
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Members that are shown: those that are one value, lists of values, and what has members."""
+
+    values: frozenset[str]
+    lists: frozenset[str]
+    parts: frozenset[str]
+
+
+SHOWN: Final = Names(
+    values=frozenset(
+        {
+            *("name", "display_name", "enterprise_project_id", "introduction", "value"),
+            *("protocol", "remark", "locale", "order", "status", "owner"),
+            *("verification_code_enabled", "key", "action", "without_any_tag"),
+            *("subscription_urn", "log_group_id", "log_stream_id", "key_id", "platform"),
+            *("enabled", "message_template_name", "message_template_id", "topic_urn"),
+            *("topic_id", "id", "offset", "limit", "marker", "start_time", "end_time"),
+            *("fuzzy_name", "fuzzy_display_name", "fuzzy_remark"),
+        }
+    ),
+    lists=frozenset({"values", "ids", "group", "string_equals", "subscription_urns"}),
+    parts=frozenset(
+        {
+            *("subscriptions", "extension", "polling", "polices", "filter_polices"),
+            *("tag", "tags", "tags_any", "not_tags", "not_tags_any", "matches"),
+            "subscription_urns",
+        }
+    ),
 )
 """Members of requests. Not among them: whatever authenticates (``sign_secret``,
 ``client_secret``, ``header``, ``verification_code``, ``token``, …) and content."""
-SHOWN_IN_ANSWERS: Final = SHOWN | {
-    *("request_id", "code", "message", "error_code", "error_msg", "http_code"),
-    *("subscriptions_result", "batch_result", "logtank", "create_time", "update_time"),
-}
-ENDPOINTS: Final = frozenset({"endpoint"})
-"""Addresses: path and query of a URL may be the key to it."""
+SHOWN_IN_ANSWERS: Final = replace(
+    SHOWN,
+    values=SHOWN.values
+    | {
+        *("request_id", "code", "message", "error_code", "error_msg", "http_code"),
+        *("create_time", "update_time"),
+    },
+    parts=SHOWN.parts | {"subscriptions_result", "batch_result", "logtank"},
+)
 
 RESOURCE_IDS: Final[Mapping[str, tuple[str, ...]]] = {
     "topic": ("topic_urn",),
@@ -59,19 +84,26 @@ _MAX_ITEMS: Final = 50
 _MAX_DEPTH: Final = 6
 
 
+class Remark(str):
+    """What is said in place of a body."""
+
+    __slots__ = ()
+
+
 def parse(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """The JSON of a body; a remark for what is none or too much to look at."""
+    """The JSON of a body; a `Remark` for what is none or too much to look at."""
     if len(raw) > _MAX_PARSED:
-        return f"{len(raw)} bytes"
+        return Remark(f"{len(raw)} bytes")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        return f"{len(raw)} bytes, not JSON"
+        return Remark(f"{len(raw)} bytes, not JSON")
 
 
-def text(value: object, names: frozenset[str]) -> str:
+def text(value: object, names: Names) -> str:
     """JSON that shows only ``names``, bounded in size."""
-    whole = clean(json.dumps(_shown(value, names, 0), ensure_ascii=False, separators=(",", ":")))
+    shown = value if isinstance(value, Remark) else _body(value, names)
+    whole = clean(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
     return whole if len(whole) <= MAX_TEXT else f"{whole[: MAX_TEXT - 1]}…"
 
 
@@ -120,36 +152,53 @@ def clean(line: str) -> str:
     return line.encode("utf-8", "replace").decode()
 
 
-def _shown(value: object, names: frozenset[str], depth: int) -> object:
-    if isinstance(value, str):
-        return _cut(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if depth == _MAX_DEPTH:
-        return MASK
+def _body(value: object, names: Names) -> object:
     if isinstance(value, list):
-        few: list[object] = [_shown(item, names, depth + 1) for item in value[:_MAX_ITEMS]]
-        return few if len(value) <= _MAX_ITEMS else [*few, f"and {len(value) - _MAX_ITEMS} more"]
-    if isinstance(value, dict):
+        return _list(value, names, 0, values=False, parts=True)
+    return _one(value, names, 0, values=False, parts=True)
+
+
+def _member(
+    name: str, value: object, beside: Mapping[str, object], names: Names, depth: int
+) -> object:
+    if name == "endpoint":
+        return _endpoint(beside.get("protocol"), value)
+    parts = name in names.parts
+    if isinstance(value, list):
+        return _list(value, names, depth, values=name in names.lists, parts=parts)
+    return _one(value, names, depth, values=name in names.values, parts=parts)
+
+
+def _list(value: list[object], names: Names, depth: int, *, values: bool, parts: bool) -> object:
+    few = [_one(item, names, depth, values=values, parts=parts) for item in value[:_MAX_ITEMS]]
+    return few if len(value) <= _MAX_ITEMS else [*few, f"and {len(value) - _MAX_ITEMS} more"]
+
+
+def _one(value: object, names: Names, depth: int, *, values: bool, parts: bool) -> object:
+    """A value, or something with members, if it may be that here."""
+    if parts and isinstance(value, dict) and depth < _MAX_DEPTH:
         return {
-            _cut(str(name)): _member(str(name), item, names, depth + 1)
+            _cut(str(name)): _member(str(name), item, value, names, depth + 1)
             for name, item in list(value.items())[:_MAX_ITEMS]
         }
-    return MASK
+    if values and isinstance(value, str):
+        return _cut(value)
+    return value if values and isinstance(value, bool | int | float | None) else MASK
 
 
-def _member(name: str, value: object, names: frozenset[str], depth: int) -> object:
-    if name in ENDPOINTS and isinstance(value, str):
-        return _address(value)
-    return _shown(value, names, depth) if name in names else MASK
+def _endpoint(protocol: object, endpoint: object) -> str:
+    """An endpoint that is no secret, of a URL the origin: path and query may be the key to it.
 
-
-def _address(endpoint: str) -> str:
-    """An endpoint without what may be secret in it: a URL keeps only its origin."""
+    What is no endpoint of its protocol may be a secret with a slip in it.
+    """
+    if not (isinstance(protocol, str) and isinstance(endpoint, str)):
+        return MASK
+    if not protocols.is_public(protocol, endpoint):
+        return MASK
     scheme, found, rest = endpoint.partition("://")
     if not found:
         return _cut(endpoint)
-    host = rest.replace("?", "/").replace("#", "/").partition("/")[0].rpartition("@")[2]
+    host = rest.partition("/")[0].partition("?")[0]
     return _cut(f"{scheme}://{host}/{MASK}")
 
 

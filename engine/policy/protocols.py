@@ -84,11 +84,22 @@ def check(protocol: str, endpoint: str, extension: Extension) -> dict[str, objec
     rule = TABLE.get(protocol)
     if rule is None:
         return dict(extension)
-    if len(endpoint) > endpoints.MAX_LENGTH:
-        raise Refused("SMN.0012", f"It has at most {endpoints.MAX_LENGTH} characters.")
-    fault = rule.endpoint(endpoint)
+    fault = _fault(rule, endpoint)
     if fault:
         raise Refused("SMN.0012", fault)
     if rule.for_urls is not None and endpoints.is_url(endpoint):
         return rule.for_urls(extension)
     return rule.extension(extension)
+
+
+def is_public(protocol: str, endpoint: str) -> bool:
+    """Whether a text is an endpoint of a protocol of the table whose endpoints are no secrets."""
+    rule = TABLE.get(protocol)
+    return rule is not None and not rule.secret and not _fault(rule, endpoint)
+
+
+def _fault(rule: Rule, endpoint: str) -> str:
+    """What is wrong with an endpoint, or ''."""
+    if len(endpoint) > endpoints.MAX_LENGTH:
+        return f"It has at most {endpoints.MAX_LENGTH} characters."
+    return rule.endpoint(endpoint)
