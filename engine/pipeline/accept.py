@@ -325,7 +325,8 @@ class Publisher:
         parsed = parse_topic(urn)
         topic_id = await self._topics.find(parsed)
         topic = await self._topics.read(topic_id) if topic_id else None
-        if topic is None:
+        # A subscription user's topic is hidden, also from services that publish to every topic.
+        if topic is None or topic.user is not None:
             raise Refused("SMN.0006")
         if len(self._known) >= _KNOWN_TOPICS:
             self._known.clear()

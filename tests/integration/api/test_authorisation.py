@@ -15,6 +15,7 @@ from engine.api.bodies import Body
 from engine.api.call import Call
 from engine.api.routes import Auth, Route
 from engine.api.table import ROUTES
+from engine.control.subscriptions import Request
 from engine.iam.identities import State, Subject
 from engine.policy.permissions import needed
 from engine.settings import Settings
@@ -290,6 +291,19 @@ async def test_a_cloud_service_does_what_a_policy_lets_it(two: Two) -> None:
     assert found["id"] == world.project
     given = {"access": {"key": obs.account.access_key}, "secret": {"key": obs.account.secret_key}}
     assert (await post_token(world, auth("hw_ak_sk", given))).status == 403
+
+
+async def test_a_subscription_users_topic_stays_hidden_from_services(two: Two) -> None:
+    """It is nobody's to publish to, not even those who may always."""
+    world = two.world
+    domain = world.account.domain_id
+    request = Request("http", world.receiver.url("one"))
+    await world.engine.subscription_users.create(domain, "someone", (), [request])
+    (user,) = (await world.engine.subscription_users.list(domain)).items
+    ces = await key_of(world, "tocsin", service="ces")
+    path = f"{world.base}/topics/{user.topic.urn}/publish"
+    answer = await ces.call("POST", path, {"message": "hello"})
+    assert (answer.status, answer.json["code"]) == (404, "SMN.0006")
 
 
 @pytest.mark.parametrize(
