@@ -184,14 +184,32 @@ class Engine(Parts):
     async def delivery_log(
         self, topic_urn: str, *, since_ms: int = 0, message_id: str | None = None, limit: int = 1000
     ) -> list[LogLine]:
-        """Ended deliveries of a topic, oldest first, at most ``limit``."""
-        topic = await self.topics.get(topic_urn)
+        """Ended deliveries of a topic or home, oldest first, at most ``limit``."""
+        topic = await self.topic_or_home(topic_urn)
         found: list[LogLine] = []
         async for line in self.log.read(topic, since_ms=since_ms, message_id=message_id):
             found.append(line)
             if len(found) == limit:
                 break
         return found
+
+    async def topic_or_home(self, urn: str) -> Topic:
+        """What deliveries belong to: a topic, or of direct messages their home.
+
+        That is an application, or for a project's texts to numbers ``…:sms:direct``. Codes:
+        SMN.0005/0006 topic, SMN.0122 application, SMN.0006 for what is neither.
+        """
+        if urn.count(":") == _TOPIC_COLONS:
+            return await self.topics.get(urn)
+        if ":application:" in urn:
+            application = await self.applications.find(parse_application(urn))
+            if application is None:
+                raise Refused("SMN.0122")
+            return await self.applications.home(application)
+        home = await self._records.read(home_of(urn))
+        if home is None:
+            raise Refused("SMN.0006")
+        return home
 
     async def counters(
         self, topic_urn: str, *, since_ms: int = 0, until_ms: int | None = None
@@ -265,21 +283,7 @@ class Engine(Parts):
     async def _dead_topics(self, topic_urn: str | None) -> list[str]:
         if topic_urn is None:
             return await self.dead.topics()
-        if topic_urn.count(":") == _TOPIC_COLONS:
-            return [(await self.topics.get(topic_urn)).id]
-        return [await self._home(topic_urn)]
-
-    async def _home(self, urn: str) -> str:
-        """Where direct messages belong: an application, or a project's texts to numbers."""
-        if ":application:" in urn:
-            application = await self.applications.find(parse_application(urn))
-            if application is None:
-                raise Refused("SMN.0122")
-            return application.id
-        home = await self._records.read(home_of(urn))
-        if home is None:
-            raise Refused("SMN.0006")
-        return home.id
+        return [(await self.topic_or_home(topic_urn)).id]
 
 
 def _of_message(message_id: str | None) -> Callable[[DeadLetter], bool]:

@@ -1,4 +1,4 @@
-"""``tocsin logs``: what became of a topic's deliveries."""
+"""``tocsin logs``: what became of deliveries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ _STATUSES = ("DELIVERED", "FAIL_DELIVERED", "REJECTED")
 
 
 def logs(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="a topic's name or URN")],
+    topic: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOPIC", help="a topic (name or URN), an application, or …:sms:direct"
+        ),
+    ],
     *,
     since: Since = None,
     status: Annotated[
@@ -35,7 +40,8 @@ def logs(
 ) -> None:
     """Show the delivery log of a topic: one line for each delivery that has ended.
 
-    It is gone with the topic.
+    It is gone with the topic. Direct messages are those of their application, SMS to numbers
+    those of urn:smn:REGION:PROJECT:sms:direct.
 
     Example: tocsin logs orders --since 1h --status FAIL_DELIVERED
     """
@@ -63,7 +69,7 @@ async def _logs(
     from engine.cli.attaching import attach, urn_of
 
     async with attach(given) as engine:
-        topic = await engine.topics.get(await urn_of(engine, name))
+        topic = await engine.topic_or_home(await urn_of(engine, name))
         since_ms = moment_ms(since, engine.clock.now_ms())
         if follow:
             async for line in engine.log.follow(topic, since_ms):

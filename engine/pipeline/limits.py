@@ -104,6 +104,8 @@ class FlowControl:
         refused: list[tuple[Delivery, Rule]] = []
         charged: list[tuple[Ask, Grant, list[Delivery]]] = []
         for rule in self._flow.rules[batch.protocol]:
+            if rule.scope is Scope.TOPIC and message.kind is Kind.DIRECT:
+                continue  # it has no topic, but its project's or application's home
             alone = rule.scope is Scope.ENDPOINT
             groups = [[delivery] for delivery in going] if alone else [going]
             asks = [_ask(rule, batch.protocol, message, group) for group in groups]

@@ -114,3 +114,16 @@ async def test_the_outbox_shows_what_sms_would_have_sent(tmp_path: Path) -> None
         (entry,) = await _until(data, "outbox", "--protocol", "sms", seen=bool)
         assert entry["endpoint"] == "+8613600000000"
         assert await _tocsin(data, "outbox", "--protocol", "email") == []
+
+
+async def test_the_log_of_direct_texts_is_shown(tmp_path: Path) -> None:
+    """Texts to numbers have no topic: their home's URN finds them."""
+    data = tmp_path / "data"
+    async with serve(data), aiohttp.ClientSession() as session:
+        client = Client(session, data)
+        await client.log_in()
+        topic = await client.create_topic("alarms")
+        await client._post("sms", {"endpoint": "+8613600000000", "message": "hello"})
+        home = topic.replace(":alarms", ":sms:direct")
+        (line,) = await _until(data, "logs", home, seen=bool)
+        assert (line["topic_urn"], line["endpoint"]) == (home, "+8613600000000")

@@ -149,6 +149,24 @@ async def test_a_limit_of_a_topic_is_its_own(redis_url: str, tmp_path: Path) -> 
         assert (len(world.sms.sent), len(world.email.sent)) == (2, 3)
 
 
+async def test_direct_texts_have_no_topics_limit(redis_url: str, tmp_path: Path) -> None:
+    """Those of a number and of a project hold; what is over them shows in the log of their home."""
+    limits = {"flow_topic_sms": 1, "flow_endpoint_sms": 2, "flow_project_sms": 4}
+    async with limited(redis_url, tmp_path, **limits) as world:
+        engine = world.engine
+        project_id = (await engine.accounts.bootstrap()).project_id
+        for digits in ("1", "1", "1", "2", "3", "4"):
+            await engine.sms.send(project_id, phone(digits), "hello")
+            async with working(engine):
+                await all_ended(engine)
+        assert world.numbers() == ["1", "1", "2", "3"]
+        lines = await engine.delivery_log(f"urn:smn:region01:{project_id}:sms:direct")
+        assert [line.reason for line in lines if line.status == "REJECTED"] == [
+            "over the limit of 2 in 600 s for one endpoint",
+            "over the limit of 4 in 600 s for one project",
+        ]
+
+
 async def test_a_number_is_limited_across_topics(redis_url: str, tmp_path: Path) -> None:
     """Per project and number: other numbers, and another project, go on."""
     async with limited(redis_url, tmp_path, flow_endpoint_sms=2) as world:

@@ -124,10 +124,8 @@ async def test_bad_texts_change_nothing(world: World) -> None:
     await world.refuses("POST", "sms", good, 400, "SMN.0011")
 
 
-async def test_dead_letters_of_direct_messages_are_found_by_what_they_belong_to(
-    world: World,
-) -> None:
-    """An application by its URN, texts to numbers by that of the project's."""
+async def test_direct_messages_are_found_by_what_they_belong_to(world: World) -> None:
+    """In log and dead letters: an application by its URN, texts to numbers by the project's."""
     engine, refused = world.engine, Rejected("not today")
     application = await world.create(HMS)
     urn = await world.register(application, "token-1")
@@ -144,6 +142,8 @@ async def test_dead_letters_of_direct_messages_are_found_by_what_they_belong_to(
         for home, protocol in ((application, "application"), (texts, "sms")):
             (letter,) = await engine.dead_letters(home)
             assert letter.protocol == protocol
+            (line,) = await engine.delivery_log(home)
+            assert (line.protocol_name, line.status) == (protocol, "FAIL_DELIVERED")
         assert await engine.redrive(application) == 1
         await all_ended(engine)
     assert await engine.drop(texts) == 1
@@ -156,3 +156,5 @@ async def test_dead_letters_of_direct_messages_are_found_by_what_they_belong_to(
     ):
         with pytest.raises(Refused, match=code):
             await engine.redrive(unknown)
+        with pytest.raises(Refused, match=code):
+            await engine.delivery_log(unknown)
