@@ -220,14 +220,18 @@ class FakeSubscriptions:
         if self.known.pop(subscription_urn, None) is None:
             raise Refused("SMN.0013")
 
-    async def of_token(self, token: str, topic_urn: str | None = None) -> tuple[Any, Subscription]:
+    async def of_token(
+        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
+    ) -> tuple[Any, Subscription]:
         for found in self.known.values():
-            if found.id == token:
+            if found.id == token and endpoint in {None, found.endpoint}:
                 return None, found
         raise Refused("SMN.0022")
 
-    async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
-        _, found = await self.of_token(token, topic_urn)
+    async def confirm(
+        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
+    ) -> Subscription:
+        _, found = await self.of_token(token, topic_urn, endpoint)
         self.known[found.urn] = found._replace(status=Status.CONFIRMED)
         return found
 

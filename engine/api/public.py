@@ -112,12 +112,14 @@ async def certificate(call: Call) -> Reply:
     return Reply(dataset.certificate_pem, content_type="application/x-pem-file")
 
 
-def _confirming(call: Call) -> tuple[str, str | None]:
-    """Token and topic's URN of a link to confirm."""
+def _confirming(call: Call) -> tuple[str, str | None, str | None]:
+    """Token, topic's URN and endpoint of a link to confirm."""
     token = call.parameter("token")
     if token is None:
         raise Refused("SMN.0022", "The link is incomplete.", status=400)
-    return token, call.parameter("topic_urn")
+    endpoint = call.parameter("endpoint")
+    # No endpoint has a blank: that was the plus of a number, which nobody escaped.
+    return token, call.parameter("topic_urn"), endpoint and endpoint.replace(" ", "+")
 
 
 async def _confirm(call: Call) -> Subscription:

@@ -315,9 +315,9 @@ class Subscriptions:
             raise Refused("SMN.0013")
 
     async def of_token(
-        self, token: str, topic_urn: str | None = None
+        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
     ) -> tuple[Topic, Subscription]:
-        """What the link to confirm is about. Code: SMN.0022."""
+        """What the link to confirm is about. Code: SMN.0022, also for others' topic or endpoint."""
         claims = self._links.read_token(token, self._clock.now_ms())
         topic = await self._records.read(claims.topic_id)
         if topic is None or (topic_urn and topic_urn != topic.urn):
@@ -325,11 +325,15 @@ class Subscriptions:
         subscription = await self._roster.find(topic.id, topic.urn, claims.subscription_id)
         if subscription is None:
             raise Refused("SMN.0022", "The subscription is gone.")
+        if endpoint and endpoint != subscription.endpoint:
+            raise Refused("SMN.0022")
         return topic, subscription
 
-    async def confirm(self, token: str, topic_urn: str | None = None) -> Subscription:
-        """Confirm by the token of a link; twice is fine. Code: SMN.0022."""
-        topic, subscription = await self.of_token(token, topic_urn)
+    async def confirm(
+        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
+    ) -> Subscription:
+        """Confirm by the token of a link; twice is fine. Codes: those of `of_token`."""
+        topic, subscription = await self.of_token(token, topic_urn, endpoint)
         await self._confirm(topic, subscription)
         return subscription
 

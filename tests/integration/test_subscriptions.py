@@ -64,7 +64,7 @@ async def test_confirming_twice_is_fine(engine: Engine, topic: Topic, receiver: 
 async def test_a_link_dies_with_its_subscription(
     engine: Engine, topic: Topic, receiver: Receiver
 ) -> None:
-    """A token for one that is gone, of another topic, or changed, is SMN.0022."""
+    """A token for one that is gone, of another topic or endpoint, or changed, is SMN.0022."""
     subscription = await engine.subscribe(topic.urn, "http", receiver.url("one"))
     other = await engine.create_topic("other")
     await _run(engine)
@@ -72,6 +72,8 @@ async def test_a_link_dies_with_its_subscription(
     for bad, urn in ((token, other.urn), (token[:-4] + "AAAA", None), ("", None)):
         with pytest.raises(Refused, match=r"SMN\.0022"):
             await engine.subscriptions.confirm(bad, urn)
+    with pytest.raises(Refused, match=r"SMN\.0022"):
+        await engine.subscriptions.confirm(token, topic.urn, receiver.url("two"))
     await engine.subscriptions.delete(subscription.urn)
     with pytest.raises(Refused, match=r"SMN\.0022"):
         await engine.subscriptions.confirm(token)

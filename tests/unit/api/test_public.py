@@ -32,10 +32,23 @@ async def test_a_link_confirms(client: Client, path: str) -> None:
     """Without login, in any order of parameters, as often as one likes."""
     for _ in range(2):
         answer = await client.call(
-            "GET", f"{path}?endpoint=x&token={ID}&topic_urn={TOPIC}", sign=False
+            "GET", f"{path}?endpoint=http://a&token={ID}&topic_urn={TOPIC}", sign=False
         )
         assert (answer.status, answer.json["subscription_urn"]) == (200, URN)
         assert answer.json["request_id"] == answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("path", [*CONFIRM, "/smn/subscription/confirm"])
+async def test_a_link_confirms_the_endpoint_that_it_names(
+    client: Client, engine: FakeEngine, path: str
+) -> None:
+    """Another than the subscription's is refused; the plus of a number need not be escaped."""
+    target = f"{path}?token={ID}&endpoint="
+    assert (await client.call("GET", f"{target}http://other", sign=False)).status == 403
+    assert engine.subscriptions.known[URN].status is Status.UNCONFIRMED
+    engine.subscriptions.known[URN] = engine.subscriptions.known[URN]._replace(endpoint="+49123")
+    for endpoint in ("+49123", "%2B49123"):
+        assert (await client.call("GET", f"{target}{endpoint}", sign=False)).status == 200
 
 
 @pytest.mark.parametrize("path", CONFIRM)
