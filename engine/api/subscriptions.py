@@ -157,8 +157,11 @@ async def add(call: Call) -> Reply:
 
 async def _add_batch(call: Call, body: AddSubscription) -> Reply:
     """Each has a result of its own; 201 if any of them is new."""
+    asked = _all_asked(body)
+    if len(asked) > _BATCH:
+        raise Refused("SMN.0043", f"One call adds at most {_BATCH} subscriptions.")
     results = await call.services.engine.subscriptions.add_batch(
-        call.path["topic_urn"], [_request(one) for one in _all_asked(body)]
+        call.path["topic_urn"], [_request(one) for one in asked]
     )
     items = [added_item(call.request_id, result) for result in results]
     urns = [item["subscription_urn"] for item in items if "subscription_urn" in item]

@@ -136,6 +136,7 @@ BAD_ADDITIONS: list[tuple[Any, str]] = [
     (asked("feishu", ROBOT, extension={"keyword": "a", "sign_secret": "b"}), "SMN.0043"),
     (asked("dingTalkBot", "user"), "SMN.0043"),
     ({"subscriptions": [asked("sms", PHONE)] * 51}, "SMN.0043"),
+    (asked("sms", PHONE) | {"subscriptions": [asked("sms", PHONE)] * 50}, "SMN.0043"),
     ({"subscriptions": {}}, "SMN.0043"),
     ({"subscriptions": ["x"]}, "SMN.0043"),
     ({"subscriptions": [asked("sms", PHONE, remark=7)]}, "SMN.0043"),
