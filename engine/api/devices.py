@@ -123,12 +123,12 @@ async def list_all(call: Call) -> dict[str, Any]:
         enabled=None if asked.enabled is None else asked.enabled == "true",
         marker=asked.marker,
         offset=asked.offset,
-        limit=asked.limit,
+        limit=asked.limit + 1,  # the one that is not shown tells that there are more
     )
     return {
         "request_id": call.request_id,
-        "next_page_flag": asked.offset + len(found.items) < found.total and bool(found.items),
-        "endpoints": [_item(device) for device in found.items],
+        "next_page_flag": len(found.items) > asked.limit,
+        "endpoints": [_item(device) for device in found.items[: asked.limit]],
     }
 
 

@@ -211,6 +211,9 @@ async def test_endpoints_are_listed_with_filters(world: World) -> None:
         return found["next_page_flag"], items
 
     assert await listed("limit=2") == (True, [0, 1])
+    assert await listed(f"limit=2&marker={urns[1]}") == (True, [2, 3])
+    assert await listed(f"limit=2&marker={urns[2]}") == (False, [3, 4])
+    assert await listed(f"limit=2&marker={urns[3]}") == (False, [4])
     assert await listed("limit=2&offset=3") == (False, [3, 4])
     assert await listed("offset=9") == (False, [])
     assert await listed("token=t3") == (False, [3])
