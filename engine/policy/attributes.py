@@ -17,10 +17,12 @@ PROTOCOL_NAME: Final = "smn_protocol"
 
 MAX_ATTRIBUTES: Final = 100
 """The contract names no bound; each is compared for each subscription."""
+VALUE: Final = re.compile(r"[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]{1,32}")
+"""A value, of an attribute or of a policy that asks for it: Chinese and English letters, digits,
+underscores (SMN "Subscription Filter Policy")."""
 _MAX_VALUES: Final = 10
 
 _NAME: Final = re.compile(r"(?!_)(?!.*__)[a-z0-9_]{1,32}(?<!_)", re.ASCII)
-_VALUE: Final = re.compile(r"[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff]{1,32}")
 
 Checked = tuple[Mapping[str, object], ...]
 
@@ -66,7 +68,7 @@ def _attribute(given: object, protocols: Collection[str]) -> Mapping[str, object
 
 
 def _check_values(name: str, values: object, at_most: int) -> None:
-    if not _distinct(values, at_most) or not all(map(_VALUE.fullmatch, values)):
+    if not _distinct(values, at_most) or not all(map(VALUE.fullmatch, values)):
         raise _bad(
             f"The value of {name} is {'one text' if at_most == 1 else '1 to 10 different texts'}"
             " of 1 to 32 letters (English or Chinese), digits and underscores."

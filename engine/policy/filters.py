@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import Refused
 from engine.models import FilterPolicy
-from engine.policy.attributes import PROTOCOL_NAME
+from engine.policy.attributes import PROTOCOL_NAME, VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ Filters = Mapping[str, frozenset[str]]
 _POLICIES: Final = 5
 _VALUES: Final = 10
 _NAME: Final = re.compile(r"(?!smn_)(?!.*_$)(?!_)(?!.*__)[a-z0-9_]{1,32}", re.ASCII)
-# Chinese and English letters, digits, underscores.
-_VALUE: Final = re.compile(r"[A-Za-z0-9_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]{1,32}")
 
 
 def check(policies: Sequence[FilterPolicy]) -> None:
@@ -48,7 +46,7 @@ def check(policies: Sequence[FilterPolicy]) -> None:
         values = policy.string_equals
         if not 1 <= len(values) <= _VALUES or len(set(values)) != len(values):
             raise Refused("SMN.0043", f"string_equals has 1 to {_VALUES} different values.")
-        if not all(_VALUE.fullmatch(value) for value in values):
+        if not all(VALUE.fullmatch(value) for value in values):
             raise Refused(
                 "SMN.0043",
                 "A value has 1 to 32 Chinese or English letters, digits and underscores.",

@@ -6,7 +6,9 @@ import pytest
 
 from engine.errors import Refused
 from engine.models import FilterPolicy
+from engine.policy import attributes
 from engine.policy.filters import check, compiled, demands, matches, protocols
+from engine.policy.names import PROTOCOLS
 
 Attribute = dict[str, object]
 COMPANY, POSITION = "company", "position"
@@ -63,6 +65,14 @@ def test_what_the_contract_allows_is_accepted() -> None:
     """Up to 5 policies of up to 10 values, in Chinese and English."""
     values = tuple(f"value_{number}" for number in range(9))
     check([FilterPolicy(name, (*values, "公司_A1")) for name in ("a", "b_c", "d1", "0", "e" * 32)])
+
+
+@pytest.mark.parametrize("value", ["\u3400", "\u4dbf", "\u4e00", "\u9fff", "\uf900", "\ufaff"])
+def test_a_message_can_carry_what_a_policy_wants(value: str) -> None:
+    """Every Chinese letter is one for both."""
+    check([FilterPolicy(COMPANY, (value,))])
+    carried = attributes.check([{"name": COMPANY, "type": "STRING", "value": value}], PROTOCOLS)
+    assert matches(demands(carried), compiled([FilterPolicy(COMPANY, (value,))]))
 
 
 @pytest.mark.parametrize(
