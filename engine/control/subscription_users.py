@@ -73,7 +73,9 @@ class SubscriptionUsers:
             raise Refused("SMN.0043", "A subscription user has at least one endpoint.")
         wishes: list[tuple[str, Wish]] = []
         for one in requests:
-            kept = await self._subscriptions.check(one.protocol, one.endpoint, one.extension)
+            kept = await self._subscriptions.check(
+                domain_id, one.protocol, one.endpoint, one.extension
+            )
             wishes.append((one.protocol, Wish(one.endpoint, extension=kept)))
         user = SubscriptionUser(name, tuple(groups), tuple(protocol for protocol, _ in wishes))
         topic = await self._records.create(domain_id, user, quota=MAX_USERS)

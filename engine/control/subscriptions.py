@@ -13,7 +13,7 @@ from engine.policy import protocols, texts
 from engine.store.roster import QuotaExceeded, Seated, TopicGone
 from engine.store.seats import Wish
 from engine.store.subscription_lists import Scope
-from engine.urns import parse_subscription
+from engine.urns import parse_subscription, parse_topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,14 +73,18 @@ class Subscriptions:
     # Adding
 
     async def check(
-        self, protocol: str, endpoint: str, extension: Mapping[str, object]
+        self, project_id: str, protocol: str, endpoint: str, extension: Mapping[str, object]
     ) -> dict[str, object]:
         """Whether an endpoint can be served; returns the part of the extension that counts.
+
+        ``project_id`` is the topic's, or the domain of a subscription user.
 
         Codes: SMN.0011 protocol, SMN.0012 endpoint, SMN.0043 extension, SMN.0069 internal.
         """
         adapter = self._adapter(protocol)
         kept = protocols.check(protocol, endpoint, extension)
+        # First: whether another project has such an endpoint is nobody's business.
+        protocols.check_project(protocol, endpoint, project_id)
         await adapter.check(protocol, endpoint, kept)
         return kept
 
@@ -116,8 +120,9 @@ class Subscriptions:
         """
         results: list[Added | Refused | None] = [None] * len(requests)
         wishes: dict[str, list[tuple[int, Wish]]] = {}
+        project_id = parse_topic(topic_urn).project_id
         # Together: each endpoint's name may take seconds to resolve.
-        tried = await asyncio.gather(*(self._tried(request) for request in requests))
+        tried = await asyncio.gather(*(self._tried(project_id, one) for one in requests))
         for position, (request, wish) in enumerate(zip(requests, tried, strict=True)):
             if isinstance(wish, Refused):
                 results[position] = wish
@@ -174,9 +179,10 @@ class Subscriptions:
 
     async def add_many(self, topic_urn: str, protocol: str, endpoints: Iterable[str]) -> int:
         """Add the operator's own endpoints as confirmed; returns how many are new."""
+        project_id = parse_topic(topic_urn).project_id
         wishes = [Wish(endpoint) for endpoint in dict.fromkeys(endpoints)]
         for wish in wishes:
-            await self.check(protocol, wish.endpoint, {})
+            await self.check(project_id, protocol, wish.endpoint, {})
         topic = await self._topics.get(topic_urn)
         seated = await self._seat(topic, protocol, wishes, Status.CONFIRMED)
         if len(seated) < len(wishes):
@@ -383,16 +389,16 @@ class Subscriptions:
             raise Refused("SMN.0011", f"Enabled are {', '.join(sorted(self._adapters))}.")
         return adapter
 
-    async def _tried(self, request: Request) -> Wish | Refused:
+    async def _tried(self, project_id: str, request: Request) -> Wish | Refused:
         try:
-            return await self._wish(request)
+            return await self._wish(project_id, request)
         except Refused as refused:
             return refused
 
-    async def _wish(self, request: Request) -> Wish:
+    async def _wish(self, project_id: str, request: Request) -> Wish:
         self._adapter(request.protocol)
         check_remark(request.remark)
-        kept = await self.check(request.protocol, request.endpoint, request.extension)
+        kept = await self.check(project_id, request.protocol, request.endpoint, request.extension)
         return Wish(request.endpoint, request.remark, kept)
 
     async def _seat(

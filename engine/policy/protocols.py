@@ -24,7 +24,8 @@ class Rule:
 
     Where endpoints may be URLs or something else, ``for_urls`` says what is kept beside a URL.
     ``confirm``: nobody is sent anything before they agreed. ``secret``: whoever knows the
-    endpoint can use it, so that it is kept encrypted and masked.
+    endpoint can use it, so that it is kept encrypted and masked. ``own``: the endpoint is the URN
+    of something of a project, which alone may have messages sent to it.
     """
 
     endpoint: Callable[[str], str]
@@ -32,6 +33,7 @@ class Rule:
     for_urls: Callable[[Extension], dict[str, object]] | None = None
     confirm: bool = False
     secret: bool = False
+    own: bool = False
 
 
 # [+][country code]number; E.164 has at most 15 digits, and no service code has fewer than 5.
@@ -71,7 +73,8 @@ TABLE: Final[Mapping[str, Rule]] = {
             r"urn:smn:[a-z0-9-]{1,63}:[0-9a-f]{32}:endpoint"
             r":[A-Za-z0-9_]{1,32}:[A-Za-z0-9_-]{1,64}:[0-9a-f]{32}",
             "an application endpoint's URN",
-        )
+        ),
+        own=True,
     ),
 }
 
@@ -90,6 +93,16 @@ def check(protocol: str, endpoint: str, extension: Extension) -> dict[str, objec
     if rule.for_urls is not None and endpoints.is_url(endpoint):
         return rule.for_urls(extension)
     return rule.extension(extension)
+
+
+def check_project(protocol: str, endpoint: str, project_id: str) -> None:
+    """Whether topics of a project may send to an endpoint of its form, whether or not it exists.
+
+    Raises `Refused` SMN.0012.
+    """
+    rule = TABLE.get(protocol)
+    if rule is not None and rule.own and endpoint.split(":")[3] != project_id:
+        raise Refused("SMN.0012", "It must be of the topic's own project.")
 
 
 def is_public(protocol: str, endpoint: str) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from engine.errors import Refused
 from engine.settings import Settings
 from tests.api_client import Answer
 from tests.apple import push_certificate
 from tests.applications import APNS, HMS, MISSING, World, open_world
-from tests.engines import eventually, names_of_keys, snapshot
+from tests.engines import eventually, names_of_keys, open_engine, snapshot
 
 
 @pytest.fixture
@@ -468,3 +469,24 @@ async def test_two_changes_of_one_endpoint_both_stay(world: World) -> None:
         )
         shown = (await world.call("GET", f"endpoints/{urn}")).json["attributes"]
         assert shown == {"enabled": switch, "token": 'to"ken/ü', "user_data": data}
+
+
+async def test_devices_of_other_projects_are_not_subscribed(redis_url: str, tmp_path: Path) -> None:
+    """They are refused alike whether or not there are such."""
+    async with open_engine(redis_url, tmp_path, tables={"push": {"enabled": True}}) as engine:
+        topic = await engine.create_topic("news")
+        secrets = HMS["platform_principal"], HMS["platform_credential"]
+        made = []
+        for project_id in (topic.project_id, "f" * 32):
+            urn, _, _ = await engine.applications.create(project_id, "HMS", "shop", secrets)
+            made.append((await engine.devices.register(project_id, urn, "token", ""))[0].urn)
+        own, foreign = made
+        await engine.subscribe(topic.urn, "application", own)
+        said = set()
+        for urn in (foreign, f"{foreign[:-32]}{MISSING}"):
+            with pytest.raises(Refused, match=r"SMN\.0012") as refused:
+                await engine.subscribe(topic.urn, "application", urn)
+            said.add(str(refused.value))
+            with pytest.raises(Refused, match=r"SMN\.0012"):
+                await engine.subscribe_many(topic.urn, "application", [urn])
+        assert len(said) == 1

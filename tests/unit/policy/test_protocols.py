@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.errors import CATALOG, Refused
-from engine.policy.protocols import TABLE, check
+from engine.policy.protocols import TABLE, check, check_project
 
 ROBOT = "https://oapi.dingtalk.com/robot/send?access_token=abc"
 FUNCTION = "urn:fss:region01:762bdb3251034f268af0e395c53ea09b:function:default:hello"
@@ -96,6 +96,16 @@ def test_other_endpoints_are_refused(protocol: str, endpoint: str) -> None:
     """With the contract's code."""
     with pytest.raises(Refused, match=r"SMN\.0012"):
         check(protocol, endpoint, GOOD[protocol][1])
+
+
+def test_devices_are_their_projects_own() -> None:
+    """Others' topics are refused by the text alone; all else may be subscribed from anywhere."""
+    for protocol, (endpoint, _) in GOOD.items():
+        check_project(protocol, endpoint, "a" * 32)
+        if protocol != "application":
+            check_project(protocol, endpoint, "c" * 32)
+    with pytest.raises(Refused, match=r"SMN\.0012"):
+        check_project("application", APPLICATION, "c" * 32)
 
 
 def test_a_group_is_reached_by_a_robot_or_by_an_application() -> None:
