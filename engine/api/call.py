@@ -52,6 +52,7 @@ class Call:
     ``origin`` is the public base URL for links. ``caller`` is None on public routes;
     ``authentic`` says that it is proven, which takes until the body has been read. ``client`` is
     the address that the request comes from, ``host`` what a trusted proxy says was asked.
+    ``implied`` are traces that the operation leaves before its own.
     """
 
     services: Services
@@ -71,6 +72,7 @@ class Call:
     asked: Query | None = None
     body: Body | None = None
     subjects: tuple[Subject, ...] = ((None, NO_FACTS),)
+    implied: tuple[str, ...] = ()
 
     def header(self, name: str) -> str | None:
         """A header's value by its lower-case name; the first if there are more."""

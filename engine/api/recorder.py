@@ -50,31 +50,27 @@ class Recorder:
         # What a good reading shows was not changed by it, and may be long.
         told = response.body or b""
         answer = audit.parse(told) if told and not (read_only and good) else None
-        name = audit.trace_name(trace.name, body)
         identifier, resource_name = audit.resource(trace.resource_type, call.path, body, answer)
-        request = ""
-        if not audit.is_deletion(name):
-            request = (
-                audit.query_text(call.query) if body is None else audit.text(body, audit.SHOWN)
+        request = audit.query_text(call.query) if body is None else audit.text(body, audit.SHOWN)
+        for name in (*call.implied, audit.trace_name(trace.name, body)):
+            self._engine.audit.record(
+                Operation(
+                    trace_name=name,
+                    resource_type=trace.resource_type,
+                    operation=call.route.operation,
+                    project_id=caller.project_id,
+                    request_id=call.request_id,
+                    at_ms=at_ms,
+                    code=response.status,
+                    read_only=read_only,
+                    source_ip=client,
+                    actor=_actor(caller),
+                    resource_id=identifier,
+                    resource_name=resource_name,
+                    request="" if audit.is_deletion(name) else request,
+                    response="" if answer is None else audit.text(answer, audit.SHOWN_IN_ANSWERS),
+                )
             )
-        self._engine.audit.record(
-            Operation(
-                trace_name=name,
-                resource_type=trace.resource_type,
-                operation=call.route.operation,
-                project_id=caller.project_id,
-                request_id=call.request_id,
-                at_ms=at_ms,
-                code=response.status,
-                read_only=read_only,
-                source_ip=client,
-                actor=_actor(caller),
-                resource_id=identifier,
-                resource_name=resource_name,
-                request=request,
-                response="" if answer is None else audit.text(answer, audit.SHOWN_IN_ANSWERS),
-            )
-        )
 
 
 def _actor(caller: Caller) -> Actor:

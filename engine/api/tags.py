@@ -258,12 +258,14 @@ async def _facts(call: Call) -> list[Facts]:
 
 
 async def _add(call: Call) -> None:
-    await call.services.engine.tags.add(
+    updated = await call.services.engine.tags.add(
         await _resource(call),
         [(tag.key, tag.value or "") for tag in _given(call)],
         create=allowed(call, _CREATE),
         update=allowed(call, _UPDATE),
     )
+    if updated:
+        call.implied = ("deleteTag",)  # SMN "Key Operations Supported by CTS"
 
 
 def _conditions(given: list[Condition] | None) -> Conditions:

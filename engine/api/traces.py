@@ -85,6 +85,7 @@ class TraceItem(Shown):
     api_version: str
     source_ip: str
     code: str
+    project_id: str
     request: str
     response: str
     request_id: str
@@ -184,6 +185,7 @@ def item(one: Operation) -> dict[str, Any]:
         "api_version": "2.0",
         "source_ip": one.source_ip,
         "code": str(one.code),
+        "project_id": one.project_id,
         "request": one.request,
         "response": one.response,
         "request_id": one.request_id,

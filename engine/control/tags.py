@@ -88,8 +88,10 @@ class Tags:
         *,
         create: bool = True,
         update: bool = True,
-    ) -> None:
+    ) -> bool:
         """Add tags, or give those that are there a new value: all of them or none.
+
+        Returns whether any has got a new value.
 
         Codes: SMN.0038 no or too many tags, a key twice or a bad one, a bad value;
         SMN.0006 topic; SMN.00308 a new key without ``create``, a new value without ``update``.
@@ -110,6 +112,7 @@ class Tags:
             raise Refused("SMN.00308", "smn:tag:create")
         if added is Added.NO_UPDATE:
             raise Refused("SMN.00308", "smn:tag:update")
+        return added is Added.UPDATED
 
     async def remove(self, topic: Topic, keys: Sequence[str]) -> None:
         """Remove tags; a key that is not there is ignored. Code: SMN.0038 an empty key or none."""

@@ -34,6 +34,8 @@ class Added(IntEnum):
     TOO_MANY = 2
     NO_CREATION = 3
     NO_UPDATE = 4
+    UPDATED = 5
+    """Done, and a key that was there has another value now."""
 
 
 class TagRecords:

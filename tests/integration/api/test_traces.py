@@ -113,6 +113,7 @@ async def test_an_operation_is_recorded_with_its_fields(world: World) -> None:
         "api_version": "2.0",
         "source_ip": "127.0.0.1",
         "code": "201",
+        "project_id": world.project,
         "request_id": made.headers["X-Request-Id"],
         "read_only": False,
         "user": {
@@ -140,6 +141,22 @@ async def test_a_deletion_carries_no_request(world: World) -> None:
     await world.call("DELETE", f"{{base}}/topics/{urn}", {"topic_urn": urn})
     trace = (await _traces(world, 2))[0]
     assert (trace["trace_name"], trace["resource_id"], trace["request"]) == ("deleteTopic", urn, "")
+
+
+async def test_a_new_value_of_a_tag_is_recorded_as_a_deletion_and_a_creation(world: World) -> None:
+    """One request, two traces; a tag that is new, or has the value, leaves one."""
+    topic = await world.engine.create_topic("news")
+    tags = f"/v2/{{project}}/smn_topic/{topic.id}/tags"
+    for value in ("blue", "blue", "red"):
+        await world.call("POST", tags, {"tag": {"key": "team", "value": value}})
+    traces = await _traces(world, 4)
+    assert [trace["trace_name"] for trace in traces] == [
+        *("batchCreateTag", "deleteTag", "batchCreateTag", "batchCreateTag")
+    ]
+    created, deleted = traces[:2]
+    assert created["request_id"] == deleted["request_id"]
+    assert json.loads(created["request"]) == {"tag": {"key": "team", "value": "red"}}
+    assert (deleted["request"], deleted["resource_id"]) == ("", topic.id)
 
 
 async def test_a_record_holds_no_secret(world: World) -> None:
