@@ -29,7 +29,9 @@ class Shape(Enum):
     MESSAGE = "message"
     """``{"message"}`` alone: the public confirmation endpoints."""
     KEYSTONE = "keystone"
-    """``{"error": {"code", "message", "title"}}``: everything under ``/v3``."""
+    """``{"error": {"code", "message", "title"}}`` with the status: everything under ``/v3``."""
+    IAM = "iam"
+    """``{"error": {"code", "message"}}`` with the failure's code: what is under ``/v3.0``."""
     PAGE = "page"
     """A page for a person."""
 
@@ -75,6 +77,8 @@ def request_failure(failure: Failure, shape: Shape, request_id: str) -> Response
     elif shape is Shape.KEYSTONE:
         title = HTTPStatus(failure.status).phrase
         body = {"error": {"code": failure.status, "message": failure.message, "title": title}}
+    elif shape is Shape.IAM:
+        body = {"error": {"code": failure.code, "message": failure.message}}
     else:
         body = {
             "request_id": request_id,

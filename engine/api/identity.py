@@ -151,7 +151,7 @@ ROUTES: Final = (
         success=204,
     ),
     _identity("ShowCatalog", "GET", "/v3/auth/catalog", show_catalog, answer=Catalog),
-    _identity(
+    Route(
         "CreateTemporaryKey",
         "POST",
         "/v3.0/OS-CREDENTIAL/securitytokens",
@@ -160,6 +160,7 @@ ROUTES: Final = (
         answer=TemporaryKeyShown,
         errors=(*_REFUSED, "400 IAM.0004"),
         auth=Auth.NONE,
+        shape=Shape.IAM,
         success=201,
     ),
 )

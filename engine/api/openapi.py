@@ -83,11 +83,24 @@ _FAILURES: Final[dict[Shape, dict[str, Any]]] = {
         },
         "required": ["error"],
     },
+    Shape.IAM: {
+        "type": "object",
+        "description": "A failure of the identity service that tells its code.",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {"code": _STRING, "message": _STRING},
+                "required": ["code", "message"],
+            }
+        },
+        "required": ["error"],
+    },
 }
 _FAILURE_NAMES: Final = {
     Shape.SMN: "Failure",
     Shape.MESSAGE: "LinkFailure",
     Shape.KEYSTONE: "IdentityFailure",
+    Shape.IAM: "IamFailure",
 }
 
 _SECURITY_SCHEMES: Final = {

@@ -293,25 +293,30 @@ async def test_temporary_keys_end(world: World, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("identity", "status"),
+    ("identity", "status", "code"),
     [
-        ({"methods": ["password"]}, 400),
-        ({"methods": ["token"], "token": {"id": "x"}}, 401),
-        ({"methods": ["token"], "token": {"id": "x", "duration_seconds": 60}}, 400),
-        ({"methods": ["token"], "token": {"id": "x", "duration_seconds": 86401}}, 400),
-        ({"methods": ["token"]}, 401),
-        ({"methods": []}, 400),
-        ({}, 400),
+        ({"methods": ["password"]}, 400, "IAM.0004"),
+        ({"methods": ["token"], "token": {"id": "x"}}, 401, "IAM.0001"),
+        ({"methods": ["token"], "token": {"id": "x", "duration_seconds": 60}}, 400, "APIGW.0201"),
+        (
+            {"methods": ["token"], "token": {"id": "x", "duration_seconds": 86401}},
+            400,
+            "APIGW.0201",
+        ),
+        ({"methods": ["token"]}, 401, "IAM.0001"),
+        ({"methods": []}, 400, "IAM.0004"),
+        ({}, 400, "APIGW.0201"),
     ],
 )
 async def test_bad_requests_for_temporary_keys_make_none(
-    world: World, identity: Any, status: int
+    world: World, identity: Any, status: int, code: str
 ) -> None:
-    """Each is refused in Keystone's shape and stores nothing."""
+    """Each is refused with its code in words, as is all under ``/v3.0``, and stores nothing."""
     before = await world.dump()
     target = "/v3.0/OS-CREDENTIAL/securitytokens"
     answer = await world.client.call("POST", target, {"auth": {"identity": identity}}, sign=False)
-    check_refused(answer, status)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert set(answer.json["error"]) == {"code", "message"}
     assert await world.dump() == before
 
 

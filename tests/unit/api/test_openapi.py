@@ -117,10 +117,11 @@ def test_an_optional_parameter_is_not_one_that_may_be_null() -> None:
         (Shape.SMN, "Failure"),
         (Shape.MESSAGE, "LinkFailure"),
         (Shape.KEYSTONE, "IdentityFailure"),
+        (Shape.IAM, "IamFailure"),
     ],
 )
 def test_failures_have_the_shape_of_their_row(shape: Shape, schema: str) -> None:
-    """The three shapes of the contract."""
+    """The shapes of the contract."""
     found = made(row(shape=shape))
     name = f"{shape.value}.401.APIGW.0301"
     content = found["components"]["responses"][name]["content"]["application/json"]
