@@ -284,6 +284,9 @@ class FakeDirectory:
     def secret(self, key: AccessKey) -> bytes:
         return key.secret.encode()
 
+    def passcode_secret(self, user: User) -> bytes:
+        return user.passcode_secret.encode()
+
 
 class FakeLimiter:
     """No limits."""

@@ -21,17 +21,34 @@ class Reference(_Part):
     name: str | None = None
 
 
-class User(Reference):
+class _User(Reference):
     """Who logs in: by id, or by name and domain."""
 
-    password: str
     domain: Reference | None = None
+
+
+class PasswordUser(_User):
+    """Who logs in, with a password."""
+
+    password: str
+
+
+class PasscodeUser(_User):
+    """The same user, with a passcode."""
+
+    passcode: str
 
 
 class PasswordMethod(_Part):
     """The password method's object."""
 
-    user: User
+    user: PasswordUser
+
+
+class TotpMethod(_Part):
+    """The object of the ``totp`` method, which goes with the password method."""
+
+    user: PasscodeUser
 
 
 class TokenMethod(_Part):
@@ -80,6 +97,7 @@ class Identity(_Part):
 
     methods: list[str]
     password: PasswordMethod | None = None
+    totp: TotpMethod | None = None
     token: TokenMethod | None = None
     hw_ak_sk: KeyMethod | None = None
     assume_role: AssumeMethod | None = None

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from engine.api.answers import Failure
 from engine.api.authorise import authenticate
+from engine.api.identity_bodies import Reference
 from engine.errors import Refused
 from engine.iam.callers import Caller, bearer
 from engine.iam.identities import Agency
+from engine.iam.login import Named, Passcode
 from engine.iam.tokens import LIFE_MS, Token
 
 if TYPE_CHECKING:
     from engine.api.call import Call
-    from engine.api.identity_bodies import AssumeMethod, Identity, Reference
+    from engine.api.identity_bodies import AssumeMethod, Identity, PasscodeUser, PasswordUser
 
 ASSUME: Final = "iam:tokens:assume"
 """The action that a user needs to act as an agency that trusts its account."""
@@ -35,41 +37,52 @@ async def prove(call: Call, identity: Identity) -> Proof:
     match identity.methods:
         case [method] if method in _METHODS:
             return await _METHODS[method](call, identity)
-        case methods if "totp" in methods:
-            raise Failure(
-                401,
-                "IAM.0004",
-                "The method totp is not supported: log in with a password alone or an access key.",
-            )
+        case ["password", "totp"] | ["totp", "password"]:
+            return await _password_and_totp(call, identity)
         case _:
             known = ", ".join(_METHODS)
-            raise Failure(401, "IAM.0004", f"The methods are one of {known}.")
+            raise Failure(401, "IAM.0004", f"The methods are one of {known}, or password and totp.")
 
 
 async def _password(call: Call, identity: Identity) -> Proof:
+    wrong = "The username or password is wrong, or a passcode is needed."
+    return await _log_in(call, identity, None, ("password",), wrong)
+
+
+async def _password_and_totp(call: Call, identity: Identity) -> Proof:
+    if identity.totp is None:
+        raise Failure(400, "IAM.0002", "The request has no passcode.")
+    user = identity.totp.user
+    passcode = Passcode(_named(user), user.passcode)
+    wrong = "The username, password or passcode is wrong."
+    return await _log_in(call, identity, passcode, ("password", "totp"), wrong)
+
+
+async def _log_in(
+    call: Call, identity: Identity, passcode: Passcode | None, methods: tuple[str, ...], wrong: str
+) -> Proof:
     if identity.password is None:
         raise Failure(400, "IAM.0002", "The request names no user.")
     user = identity.password.user
-    if user.id is None and user.name is None:
-        raise Failure(400, "IAM.0002", "The request names no user.")
-    domain = user.domain
     found = await call.services.login.by_password(
-        user.password,
-        call.client,
-        user_id=user.id,
-        name=user.name,
-        domain_id=domain.id if domain else None,
-        domain_name=domain.name if domain else None,
+        _named(user), user.password, passcode, call.client
     )
     if found is None:
-        raise Failure(401, "IAM.0001", "The username or password is wrong.")
+        raise Failure(401, "IAM.0001", wrong)
     now_ms = call.services.engine.clock.now_ms()
     snapshot = await call.services.engine.directory.live.snapshot()
-    token = Token(found.id, found.epoch, ("password",), now_ms, now_ms + LIFE_MS)
+    token = Token(found.id, found.epoch, methods, now_ms, now_ms + LIFE_MS)
     caller = bearer(snapshot, token)
     if caller is None:
-        raise Failure(401, "IAM.0001", "The username or password is wrong.")
-    return Proof(caller, token.methods, token.expires_ms)
+        raise Failure(401, "IAM.0001", wrong)
+    return Proof(caller, methods, token.expires_ms)
+
+
+def _named(user: PasswordUser | PasscodeUser) -> Named:
+    if user.id is None and user.name is None:
+        raise Failure(400, "IAM.0002", "The request names no user.")
+    domain = user.domain or Reference()
+    return Named(user.id, user.name, domain.id, domain.name)
 
 
 async def _token(call: Call, identity: Identity) -> Proof:

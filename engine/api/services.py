@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.iam.authenticate import Authenticator
 from engine.iam.login import Login
+from engine.iam.passcodes import Passcodes
 from engine.iam.passwords import Passwords
 from engine.iam.temporary import TemporaryKeys
 from engine.iam.tokens import Tokens
@@ -30,6 +31,7 @@ class Services:
             engine.directory.live,
             self.authenticator,
             self.passwords,
+            Passcodes(engine.store, engine.keys),
             engine.limiter,
             engine.clock,
         )

@@ -32,6 +32,7 @@ keys = typer.Typer(
     help="Manage access keys (AK/SK).\n\nExample: tocsin iam key create --user alice",
 )
 
+Off = Annotated[bool, typer.Option("--off", help="let the user in with a password alone again")]
 User = Annotated[str, typer.Option(metavar="NAME", help="whose key it is", show_default=False)]
 Service = Annotated[
     str, typer.Option(metavar="SERVICE", help="make it a cloud service's identity: obs, ces, …")
@@ -86,7 +87,7 @@ def list_users(
         owner = find_domain(known, account)
         return [
             {"id": one.id, "name": one.name, "domain": account, "enabled": one.enabled}
-            | {"owner": one.owner}
+            | {"owner": one.owner, "mfa": bool(one.passcode_secret)}
             for one in sorted(known.users.values(), key=lambda one: one.name)
             if one.domain_id == owner.id
         ]
@@ -116,6 +117,38 @@ def password_user(
     async def work(engine: Engine, account: str) -> dict[str, Any]:
         shown = await engine.directory.set_password(name, domain=account, password=password)
         return {"name": name} | ({"password": shown} if password is None else {})
+
+    show([act(where(config, data, redis), domain, work)], as_json=as_json)
+
+
+@users.command("mfa")
+def mfa_user(
+    name: Name,
+    *,
+    off: Off = False,
+    domain: Domain = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    data: options.Data = None,
+    redis: options.Redis = None,
+) -> None:
+    """Ask a user for a passcode with the password, and end its tokens.
+
+    The secret and URI for an authenticator app (TOTP) are shown this once; those of before are
+    good no more. Access keys need no passcode.
+
+    Example: tocsin iam user mfa alice
+    """
+
+    async def work(engine: Engine, account: str) -> dict[str, Any]:
+        from engine.iam.passcodes import provisioning_uri
+
+        if off:
+            await engine.directory.waive_passcodes(name, domain=account)
+            return {"name": name, "mfa": False}
+        secret = await engine.directory.demand_passcodes(name, domain=account)
+        uri = provisioning_uri(secret, f"{name}@{account}")
+        return {"name": name, "mfa": True, "secret": secret, "uri": uri}
 
     show([act(where(config, data, redis), domain, work)], as_json=as_json)
 

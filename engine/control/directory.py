@@ -24,7 +24,18 @@ from engine.control.naming import (
     must_be_new,
 )
 from engine.errors import DirectoryError
-from engine.iam.identities import AccessKey, Domain, Project, Record, State, Subject, User
+from engine.iam.identities import (
+    AccessKey,
+    Domain,
+    Project,
+    Record,
+    State,
+    Subject,
+    User,
+    key_context,
+    passcode_context,
+)
+from engine.iam.passcodes import new_secret
 from engine.iam.passwords import MAX_BYTES, hash_password
 
 if TYPE_CHECKING:
@@ -208,6 +219,27 @@ class Directory:
         await self.live.change(decide)
         return password
 
+    async def demand_passcodes(self, name: str, *, domain: str) -> str:
+        """Let a user log in with a password and passcode only, of this secret; its tokens end."""
+        secret = new_secret()
+
+        def decide(snapshot: Snapshot) -> Change:
+            user = find_user(snapshot, domain, name)
+            sealed = self.live.seal(secret, passcode_context(user.id))
+            return (replace(user, passcode_secret=sealed, epoch=secrets.token_hex(8)),), ()
+
+        await self.live.change(decide)
+        return secret
+
+    async def waive_passcodes(self, name: str, *, domain: str) -> None:
+        """Let a user log in with a password alone; its tokens end."""
+
+        def decide(snapshot: Snapshot) -> Change:
+            user = find_user(snapshot, domain, name)
+            return (replace(user, passcode_secret="", epoch=secrets.token_hex(8)),), ()
+
+        await self.live.change(decide)
+
     async def enable_user(self, name: str, *, domain: str, enabled: bool) -> None:
         """Let a user in again, or end its tokens and let it in no more."""
 
@@ -246,7 +278,7 @@ class Directory:
         if service and _SERVICE.fullmatch(service) is None:
             raise DirectoryError(f"{service!r} cannot be the name of a cloud service.")
         access, secret = _letters(20), _letters(40)
-        sealed = self.live.seal(access, secret)
+        sealed = self.live.seal(secret, key_context(access))
         made = AccessKey(access, "", sealed, service=service)
 
         def decide(snapshot: Snapshot) -> Change:

@@ -54,7 +54,8 @@ class Project:
 class User:
     """A user. ``owner`` is the account itself, which may do everything.
 
-    ``epoch`` changes with the password and when the user is disabled: tokens of before end.
+    With a ``passcode_secret``, which is encrypted, a password is not enough to log in.
+    ``epoch`` changes with either and when the user is disabled: tokens of before end.
     """
 
     kind: ClassVar[str] = "user"
@@ -65,6 +66,7 @@ class User:
     epoch: str = ""
     enabled: bool = True
     owner: bool = False
+    passcode_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ def name_of(record: Record) -> str:
 def key_context(access_key: str) -> str:
     """What the vault binds an encrypted secret key to."""
     return f"key:{access_key}"
+
+
+def passcode_context(user_id: str) -> str:
+    """What the vault binds an encrypted secret of passcodes to."""
+    return f"passcode:{user_id}"
 
 
 def encode(record: Record) -> str:

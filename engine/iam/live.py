@@ -10,7 +10,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import DirectoryError
-from engine.iam.identities import AccessKey, Record, decode, encode, key_context, name_of
+from engine.iam.identities import (
+    AccessKey,
+    Record,
+    User,
+    decode,
+    encode,
+    key_context,
+    name_of,
+    passcode_context,
+)
 from engine.iam.recent import LIFE_S
 from engine.iam.snapshot import Snapshot
 from engine.store.directory_records import NOTHING, Version
@@ -88,16 +97,22 @@ class LiveDirectory:
                 return
         raise DirectoryError("The directory is being changed by others; try again.")
 
-    def seal(self, access_key: str, secret_key: str) -> str:
-        """The secret key as it is stored."""
-        return self._vault.encrypt(secret_key, key_context(access_key))
+    def seal(self, secret: str, context: str) -> str:
+        """A secret as it is stored."""
+        return self._vault.encrypt(secret, context)
 
     def secret(self, key: AccessKey) -> bytes:
         """The secret key."""
-        return self._decrypt(key.id, key.secret)
+        return self._decrypt(key.secret, key_context(key.id))
 
-    def _decrypted(self, access_key: str, sealed: str) -> bytes:
-        return self._vault.decrypt(sealed, key_context(access_key)).encode()
+    def passcode_secret(self, user: User) -> bytes:
+        """The secret of a user's passcodes, empty if there is none."""
+        if not user.passcode_secret:
+            return b""
+        return self._decrypt(user.passcode_secret, passcode_context(user.id))
+
+    def _decrypted(self, sealed: str, context: str) -> bytes:
+        return self._vault.decrypt(sealed, context).encode()
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         self._loading = None

@@ -37,6 +37,7 @@ a token or a lane entry does too.
     account                 hash    the account: ids, names, key, encrypted secrets
     token:H                 string  an issued token; expires
     tempkey:A               string  a temporary access key; expires
+    passcode:U:S            string  a user's passcode of a step has been used; expires
     {iam}:records           hash    the directory: kind:id → record; ``version``
     {iam}:changes           list    which of them changed last
     {p:PROJECT}:topics      zset    a project's topics by time of creation
@@ -126,6 +127,10 @@ class Keys:
     def temporary_key(self, access_key: str) -> str:
         """A temporary access key."""
         return f"{self.prefix}tempkey:{access_key}"
+
+    def passcode(self, user_id: str, step: int) -> str:
+        """That a user has used the passcode of a step."""
+        return f"{self.prefix}passcode:{user_id}:{step}"
 
     def directory(self) -> str:
         """Domains, projects, users and what they may do."""

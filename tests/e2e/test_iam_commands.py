@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkcore.region.region import Region
 from huaweicloudsdksmn import v2 as smn
+from keystoneauth1 import exceptions
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
 from typer.testing import CliRunner, Result
 
 from engine.cli import app
@@ -113,6 +120,42 @@ def test_another_account_is_made_suspended_and_deleted(
     sdk.delete_topic(smn.DeleteTopicRequest(topic_urn=urn))
     printed(service, "domain", "delete", "acme")
     comes_to("APIGW.0301", sdk.list_topics, smn.ListTopicsRequest())
+
+
+def test_a_second_factor_is_turned_on_and_off(service: Serve, credentials: dict[str, str]) -> None:
+    """What the command prints is what an OpenStack client logs in with; either ends tokens."""
+    (user,) = printed(service, "user", "create", "heidi")
+    url = f"{credentials['iam_endpoint']}/v3"
+    given: dict[str, Any] = {"username": "heidi", "password": user["password"]}
+    given["user_domain_name"] = credentials["domain_name"]
+    alone = v3.Password(url, unscoped=True, **given)
+    token = alone.get_auth_ref(Session(timeout=10)).auth_token
+    (made,) = printed(service, "user", "mfa", "heidi")
+    assert (made["name"], made["mfa"]) == ("heidi", True)
+    assert made["secret"] in made["uri"]
+    shown = printed(service, "user", "list")
+    assert [one["name"] for one in shown if one["mfa"]] == ["heidi"]
+    assert made["secret"] not in json.dumps(shown)
+    comes_to_an_end(url, token)
+    with pytest.raises(exceptions.Unauthorized):
+        alone.get_auth_ref(Session(timeout=10))
+    device = TOTP(base64.b32decode(made["secret"]), 6, SHA1(), 30)
+    given["passcode"] = device.generate(time.time()).decode()
+    both = v3.MultiFactor(url, ["v3password", "v3totp"], unscoped=True, **given)
+    token = both.get_auth_ref(Session(timeout=10)).auth_token
+    assert printed(service, "user", "mfa", "heidi", "--off") == [{"name": "heidi", "mfa": False}]
+    comes_to_an_end(url, token)
+    assert alone.get_auth_ref(Session(timeout=10)).username == "heidi"
+    printed(service, "user", "delete", "heidi")
+
+
+def comes_to_an_end(url: str, token: str | None) -> None:
+    """Wait until a token is refused: a second is promised."""
+    deadline = time.monotonic() + LIFE_S + 1
+    session = Session(timeout=10)
+    headers = {"X-Auth-Token": token}
+    while session.get(f"{url}/auth/projects", headers=headers, raise_exc=False).ok:
+        assert time.monotonic() < deadline
 
 
 def test_what_cannot_be_done_is_said_in_one_sentence(service: Serve) -> None:

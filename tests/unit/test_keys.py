@@ -22,6 +22,8 @@ _ARGUMENTS = {
     "digest": "00000005" + "0" * 24,
     "bucket": 300,
     "access_key": "AK",
+    "user_id": "c" * 32,
+    "step": 59_000_000,
     "name": "order",
     "kind": "smn_topic",
     "task_id": "e" * 32,
@@ -29,7 +31,16 @@ _ARGUMENTS = {
     "application_id": "d" * 32,
 }
 
-_UNTAGGED = {"dataset", "outbox", "events", "workers", "account", "token", "temporary_key"}
+_UNTAGGED = {
+    "dataset",
+    "outbox",
+    "events",
+    "workers",
+    "account",
+    "token",
+    "temporary_key",
+    "passcode",
+}
 
 
 def _named(keys: Keys) -> dict[str, str]:

@@ -157,15 +157,6 @@ async def test_only_users_who_may_act_as_an_agency_do(world: World) -> None:
     check_refused(await post_token(world, missing, sign=True), 403)
 
 
-async def test_a_second_factor_is_refused_clearly(world: World) -> None:
-    """Rather than let somebody in without it."""
-    body = _owner(world)
-    body["auth"]["identity"]["methods"] = ["password", "totp"]
-    answer = await post_token(world, body)
-    check_refused(answer, 401)
-    assert "totp is not supported" in answer.json["error"]["message"]
-
-
 async def test_projects_beside_the_regions_own_are_scopes(world: World) -> None:
     """By name and id; each has its own topics, and a key opens all of its account's."""
     made = await world.engine.directory.create_project("region01_dev", domain="tocsin")
@@ -330,6 +321,10 @@ async def test_bad_requests_for_temporary_keys_make_none(
         ({"methods": ["token"], "token": {"id": 7}}, 400),
         ({"methods": ["password", "token"]}, 401),
         ({"methods": ["totp"]}, 401),
+        ({"methods": ["password", "totp"]}, 400),
+        ({"methods": ["password", "totp"], "totp": {"user": {"passcode": "123456"}}}, 400),
+        ({"methods": ["password", "totp"], "totp": {"user": {"id": "x", "passcode": 1}}}, 400),
+        ({"methods": ["password", "totp"], "totp": {"user": {"id": "x", "passcode": "1"}}}, 400),
         ({"methods": ["\u0000"]}, 401),
         ({"methods": "password"}, 400),
     ],

@@ -13,7 +13,7 @@ NESTED = ["list", "redrive", "drop"]
 IAM = {
     "domain": ["create", "list", "enable", "disable", "restrict", "suspend", "delete"],
     "project": ["create", "list", "enable", "disable", "delete"],
-    "user": ["create", "list", "password", "enable", "disable", "delete"],
+    "user": ["create", "list", "password", "mfa", "enable", "disable", "delete"],
     "key": ["create", "list", "enable", "disable", "delete"],
     "group": ["create", "list", "add", "remove", "delete"],
     "agency": ["create", "list", "delete"],
