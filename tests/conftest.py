@@ -9,6 +9,7 @@ import pytest
 
 from engine.settings import Settings
 from engine.store.connection import Store
+from tests.every_operation import EveryOperation
 from tests.servers import (
     RedisCluster,
     RedisServer,
@@ -32,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tocsin")
     group.addoption("--kill-seconds", default="60", help="about how long processes are killed")
     group.addoption("--kill-seed", default=None, help="whom, and when: as printed by a failed run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch which operations the official SDK calls."""
+    if not hasattr(config, "workerinput"):  # reports of pytest-xdist's workers come to the first
+        config.pluginmanager.register(EveryOperation(config))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from huaweicloudsdksmn.v2 import SmnClient
 
+from tests.every_operation import NOTES, noting
 from tests.sdk_client import build_client
 from tests.serving import Serve, serve
 
@@ -24,6 +25,23 @@ _WAIT_SECONDS = 15.0
 def _ordinary_signals() -> None:
     """A run under nohup must not hand its ignored SIGHUP on to the services it starts."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sdk_calls() -> Iterator[list[str]]:
+    """What the official clients have called since the test before."""
+    notes: list[str] = []
+    with noting(notes):
+        yield notes
+
+
+@pytest.fixture(autouse=True)
+def _noted(_sdk_calls: list[str], record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Hand them on with the test's report."""
+    yield
+    for note in _sdk_calls:
+        record_property(NOTES, note)
+    _sdk_calls.clear()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,6 +60,16 @@ def statuses(sdk: smn.SmnClient, topic: str) -> list[int]:
     return [one.status for one in found.subscriptions]
 
 
+def refused(call: Callable[[Any], Any], request: Any, status: int, code: str) -> None:
+    """The call raises the SDK's error with this status and code.
+
+    Public operations on links answer a sentence without a code: the SDK puts the status there.
+    """
+    with pytest.raises(ClientRequestException) as caught:
+        call(request)
+    assert (caught.value.status_code, caught.value.error_code) == (status, code)
+
+
 def test_the_whole_life_of_a_subscription(sdk: smn.SmnClient, receiver: Any) -> None:
     """Created, confirmed, served, cancelled, subscribed again, deleted: each step as documented."""
     topic = create_topic(sdk, "life-cycle")
@@ -94,9 +105,7 @@ def test_the_whole_life_of_a_subscription(sdk: smn.SmnClient, receiver: Any) -> 
     sdk.cancel_subscription(smn.CancelSubscriptionRequest(subscription_urn=subscription))
     assert statuses(sdk, topic) == []
     sdk.delete_topic(smn.DeleteTopicRequest(topic_urn=topic))
-    with pytest.raises(ClientRequestException) as caught:
-        sdk.list_topic_details(smn.ListTopicDetailsRequest(topic_urn=topic))
-    assert (caught.value.status_code, caught.value.error_code) == (404, "SMN.0006")
+    refused(sdk.list_topic_details, smn.ListTopicDetailsRequest(topic_urn=topic), 404, "SMN.0006")
 
 
 def test_a_subscriber_can_use_the_api_without_login(sdk: smn.SmnClient, receiver: Any) -> None:
@@ -113,12 +122,26 @@ def test_a_subscriber_can_use_the_api_without_login(sdk: smn.SmnClient, receiver
         (sdk.confirm_subscription, smn.ConfirmSubscriptionRequest(token=query["token"])),
     ):
         assert call(request).subscription_urn == subscription
-    answer = sdk.unsubscribe_subscription(
-        smn.UnsubscribeSubscriptionRequest(subscription_urn=subscription)
-    )
-    assert "successfully canceled" in answer.message
-    assert statuses(sdk, topic) == [3]
+    for call, request in (
+        (sdk.unsubscribe_subscription, smn.UnsubscribeSubscriptionRequest(subscription)),
+        (sdk.unsubscribe_topic, smn.UnsubscribeTopicRequest(subscription)),
+    ):
+        assert "successfully canceled" in call(request).message
+        assert statuses(sdk, topic) == [3]
+        again = smn.SubscribeTopicRequest(token=query["token"], topic_urn=topic)
+        assert sdk.subscribe_topic(again).subscription_urn == subscription
+        assert statuses(sdk, topic) == [1]
+    for call, request in (
+        (sdk.subscribe_topic, smn.SubscribeTopicRequest(token="00", topic_urn=topic)),
+        (sdk.confirm_subscription, smn.ConfirmSubscriptionRequest(token="00")),
+    ):
+        refused(call, request, 403, "403")
     sdk.delete_topic(smn.DeleteTopicRequest(topic_urn=topic))
+    for call, request in (
+        (sdk.unsubscribe_subscription, smn.UnsubscribeSubscriptionRequest(subscription)),
+        (sdk.unsubscribe_topic, smn.UnsubscribeTopicRequest(subscription)),
+    ):
+        refused(call, request, 404, "404")
 
 
 def test_topics_are_changed_and_found(sdk: smn.SmnClient) -> None:
@@ -153,8 +176,11 @@ def test_lists_come_in_parts(sdk: smn.SmnClient) -> None:
     assert endpoints == [f"1360000000{number}" for number in range(5)]
     request = smn.ListSubscriptionsRequest(protocol="sms", endpoint="13600000003")
     assert sdk.list_subscriptions(request).subscription_count == 1
+    refused(sdk.list_subscriptions, smn.ListSubscriptionsRequest(limit=101), 400, "SMN.0015")
     for topic in topics:
         sdk.delete_topic(smn.DeleteTopicRequest(topic_urn=topic))
+    request = smn.ListSubscriptionsByTopicRequest(topic_urn=topics[0])
+    refused(sdk.list_subscriptions_by_topic, request, 404, "SMN.0006")
 
 
 def test_the_certificate_can_be_downloaded(sdk: smn.SmnClient, receiver: Any) -> None:
@@ -173,4 +199,22 @@ def test_the_certificate_can_be_downloaded(sdk: smn.SmnClient, receiver: Any) ->
     ):
         answer.consume_download_stream(lambda stream: got.append(stream.content))
     assert got == [pem, pem]
+    for call, request in (
+        (sdk.download_http_cert, smn.DownloadHttpCertRequest("x.pem")),
+        (sdk.download_http_sign_cert, smn.DownloadHttpSignCertRequest("x.pem")),
+    ):
+        refused(call, request, 404, "APIGW.0101")
     sdk.delete_topic(smn.DeleteTopicRequest(topic_urn=topic))
+
+
+def test_versions_are_told(sdk: smn.SmnClient) -> None:
+    """To everybody, by both calls; only what is no request is refused."""
+    (one,) = sdk.list_versions(smn.ListVersionsRequest()).versions
+    assert (one.id, one.status) == ("v2", "CURRENT")
+    assert sdk.list_version(smn.ListVersionRequest()).version.links == one.links
+    for invoker in (
+        sdk.list_versions_invoker(smn.ListVersionsRequest()),
+        sdk.list_version_invoker(smn.ListVersionRequest()),
+    ):
+        broken = invoker.add_header("X-Long", "x" * 10_000)  # longer than servers read
+        refused(lambda one: one.invoke(), broken, 400, "APIGW.0201")
