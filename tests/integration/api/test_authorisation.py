@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -17,22 +17,30 @@ from engine.api.routes import Auth, Route
 from engine.api.table import ROUTES
 from engine.control.subscriptions import Request
 from engine.iam.identities import State, Subject
-from engine.policy.permissions import needed
+from engine.policy.permissions import ROLES as SYSTEM_ROLES
 from engine.settings import Settings
+from tests.action_table import FREE, NEEDED, READING
 from tests.api_client import Answer, Client
 from tests.identities import PASSWORD, auth, client_with, key_of, post_token, token_of, user_with
 from tests.identities import password_request as log_in
 from tests.worlds import World, open_world
 
 GUARDED: Final = [
-    route
-    for route in ROUTES
-    if route.auth is Auth.CALLER and route.shape is Shape.SMN and isinstance(route.action, str)
+    route for route in ROUTES if route.auth is Auth.CALLER and route.shape is Shape.SMN
 ]
-"""Operations whose permission does not depend on what is asked."""
+"""Operations that a permission is needed for, or at least an account."""
+TAG: Final = {"key": "a", "value": "b"}
+BODIES: Final[Mapping[tuple[str, str], Any]] = {
+    ("CreateResourceTag", "smn:tag:create"): {"tag": TAG},
+    ("BatchCreateOrDeleteResourceTags", "smn:tag:create"): {"action": "create", "tags": [TAG]},
+    ("BatchCreateOrDeleteResourceTags", "smn:tag:delete"): {"action": "delete", "tags": [TAG]},
+}
+"""What is asked for, where that decides which action is needed."""
 ROLES: Final[tuple[tuple[str, ...], ...]] = (
     (),
     ("te_admin",),
+    ("Security Administrator",),
+    ("Agent Operator",),
     ("Tenant Administrator",),
     ("Tenant Guest",),
     ("SMN FullAccess",),
@@ -43,17 +51,12 @@ ROLES: Final[tuple[tuple[str, ...], ...]] = (
 OTHER: Final = "urn:smn:region01:{project}:{name}"
 
 
-def grants(roles: tuple[str, ...], route: Route) -> bool:
-    """What the contract's table says, in other words than the engine's."""
-    action = str(route.action)
-    if not action:
-        return True
-    ours = action.startswith("smn:")
-    reads = any(
-        name.split(":")[2].startswith(("list", "get")) for name in needed(action, route.operation)
-    )
+def grants(roles: tuple[str, ...], action: str) -> bool:
+    """What the contract says of the system roles, in other words than the engine's."""
+    ours, reads = action.startswith("smn:"), action in READING
     return (
-        "te_admin" in roles
+        action in FREE
+        or "te_admin" in roles
         or "Tenant Administrator" in roles
         or ("Tenant Guest" in roles and reads)
         or ("SMN FullAccess" in roles and ours)
@@ -105,9 +108,14 @@ def _switched(call: Call) -> str:
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handlers that do nothing, so that only permission decides the answer."""
     quiet = [
-        replace(one, handler=_done, body=None, query=None, success=200)
+        replace(
+            one,
+            handler=_done,
+            body=one.body if callable(one.action) else None,
+            query=None,
+            success=200,
+        )
         for one in ROUTES
-        if isinstance(one.action, str)
     ]
     switch = Route("Switch", "POST", "/switch", _done, body=Switch, action=_switched)
     monkeypatch.setattr("engine.api.gateway.ROUTES", [*quiet, switch])
@@ -148,6 +156,15 @@ def verdict(answer: Answer) -> str:
     return str(answer.json["code"])
 
 
+def test_the_table_is_complete() -> None:
+    """It has every operation that a caller is asked for, and the roles are all that there are."""
+    listed = [operation for operations in NEEDED.values() for operation in operations]
+    assert sorted({*listed}) == sorted({route.operation for route in GUARDED})
+    decided = {route.operation for route in GUARDED if callable(route.action)}
+    assert decided == {operation for operation, _ in BODIES}
+    assert {role for roles in ROLES for role in roles} == set(SYSTEM_ROLES)
+
+
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("roles", ROLES, ids=lambda roles: "+".join(roles) or "none")
 async def test_every_operation_is_for_those_who_hold_its_action(
@@ -157,15 +174,29 @@ async def test_every_operation_is_for_those_who_hold_its_action(
     world, account = two.world, two.world.account
     client = await user_with(world, *roles)
     own = OTHER.format(project=world.project, name="own")
-    for route in GUARDED:
+    asked = [
+        (route, action)
+        for route in GUARDED
+        for action, operations in NEEDED.items()
+        if route.operation in operations
+    ]
+    for route, action in asked:
 
-        async def ask(topic: str, project: str = world.project, route: Route = route) -> str:
+        async def ask(
+            topic: str, project: str = world.project, route: Route = route, action: str = action
+        ) -> str:
             path = target(route, project=project, domain=account.domain_id, topic=topic)
-            return verdict(await client.call(route.method, path))
+            body = BODIES.get((route.operation, action))
+            answer = await client.call(route.method, path, body)
+            code = verdict(answer)
+            if code == "SMN.00308":
+                sentence = f"Policy doesn't allow {action} to be performed."
+                assert answer.json["message"] == sentence, route.operation
+            return code
 
-        may = grants(roles, route)
+        may = grants(roles, action)
         missing = "" if may else "SMN.00308"
-        where = f"{route.operation} for {roles}"
+        where = f"{action} by {route.operation} for {roles}"
         assert await ask(own) == missing, where
         if "{project_id}" in route.path:
             assert await ask(own, two.project) == "SMN.0001", where
