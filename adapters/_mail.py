@@ -13,6 +13,10 @@ import datetime as dt
 import re
 from base64 import b64encode, encodebytes
 from dataclasses import dataclass
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
 from email.utils import format_datetime
 from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -154,6 +158,19 @@ def compose(message: Message, protocol: str, sender: str, language: str) -> Mail
         subject=subject,
         text=shown,
     )
+
+
+def legible(mail: bytes) -> str:
+    """The headers and the text part of a mail, decoded, with LF at the end of lines."""
+    parsed = BytesParser(EmailMessage, policy=default).parsebytes(mail)
+    # As they stand there: the parser of addresses and the like is slow with hostile ones.
+    headers = "".join(
+        f"{name}: {make_header(decode_header(_LINE_END.sub('', value)))}\n"
+        for name, value in parsed.raw_items()
+    )
+    part = parsed.get_body(("plain",))
+    text = "" if part is None else str(part.get_content())
+    return headers + "\n" + _LINE_END.sub("\n", text)
 
 
 def header_text(text: str) -> str:

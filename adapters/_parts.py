@@ -6,6 +6,7 @@ alphabet, TS 23.040 §9.2.3.24.1 for the header that joins them).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,9 @@ _GSM: Final[dict[str, bytes]] = {
     **{one: bytes((0x1B, code)) for one, code in _EXTENDED.items()},
 }
 
+_CHARACTERS: Final = {code: one for one, code in _GSM.items()}
+_CODE: Final = re.compile(rb"\x1b?.", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
@@ -48,15 +52,29 @@ class Alphabet:
     single: int
     several: int
     encode: Callable[[str], bytes]
+    decode: Callable[[bytes], str]
 
 
-GSM_7: Final = Alphabet(0, 160, 153, lambda text: b"".join([_GSM[one] for one in text]))
-UCS_2: Final = Alphabet(8, 140, 134, lambda text: text.encode("utf-16-be"))
+GSM_7: Final = Alphabet(
+    *(0, 160, 153),
+    lambda text: b"".join([_GSM[one] for one in text]),
+    lambda octets: "".join([_CHARACTERS[one] for one in _CODE.findall(octets)]),
+)
+UCS_2: Final = Alphabet(
+    *(8, 140, 134),
+    lambda text: text.encode("utf-16-be"),
+    lambda octets: octets.decode("utf-16-be"),
+)
 
 
 def alphabet(text: str) -> Alphabet:
     """The smaller alphabet that has all of the text."""
     return GSM_7 if _GSM.keys() >= set(text) else UCS_2
+
+
+def decoded(data_coding: int, octets: bytes) -> str:
+    """The text of which one of the two has made the octets."""
+    return (GSM_7 if data_coding == GSM_7.data_coding else UCS_2).decode(octets)
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import aiosmtplib
 from aiosmtplib import SMTP
 
+from adapters import _mail
 from adapters._relay_faults import (
     Busy,
     Down,
@@ -33,6 +34,8 @@ from adapters._relay_faults import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from engine.ports import Trace
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,12 @@ class Address:
         """For the log."""
         return f"{self.host}:{self.port}"
 
+    @property
+    def way(self) -> str:
+        """How a connection to it begins, without the password."""
+        tls = "" if self.tls is None else " with TLS" if self.implicit else " with STARTTLS"
+        return f"connect{tls}, AUTH as {self.username}" if self.username else f"connect{tls}"
+
 
 def stuffed(mail: bytes) -> bytes:
     """A mail as DATA transfers it (RFC 5321 §4.5.2): no line of it can be taken for its end.
@@ -100,6 +109,10 @@ def stuffed(mail: bytes) -> bytes:
     It has no bare CR or LF, which some servers take for line ends (SMTP smuggling).
     """
     return mail.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+
+
+def _unstuffed(data: bytes) -> bytes:
+    return data.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -110,8 +123,8 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
 class Relays:
     """Sends mails by the first relay that is up."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._relays = [_Relay(address) for address in addresses]
+    def __init__(self, addresses: Sequence[Address], trace: Trace | None = None) -> None:
+        self._relays = [_Relay(address, trace) for address in addresses]
 
     async def send(self, envelope: Envelope) -> Reply:
         """The reply that settles it; raises `Unavailable`, `Busy`, `Uncertain`."""
@@ -142,8 +155,9 @@ class Relays:
 class _Relay:
     """One relay: its connections, who waits for them, and how it is."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, trace: Trace | None) -> None:
         self._address = address
+        self._trace = trace
         self._idle: deque[tuple[float, SMTP]] = deque()
         self._in_use: set[SMTP] = set()
         self._open = 0  # in use, idle, or on their way
@@ -204,7 +218,9 @@ class _Relay:
                     ("rcpt", b"RCPT TO:<" + envelope.recipient + b">", _DONE),
                     ("data", b"DATA", _GO_ON),
                 ):
+                    self._said(command.decode())
                     code, text = await smtp.execute_command(command)
+                    self._heard(code, text)
                     if code == _CLOSING and kept:
                         raise Lost
                     if code == _CLOSING or (name == "mail" and 400 <= code < 500):
@@ -216,7 +232,10 @@ class _Relay:
                 if smtp.protocol is None:
                     raise aiosmtplib.SMTPServerDisconnected("Connection lost")
                 smtp.protocol.write(envelope.data)
+                if self._trace is not None:
+                    self._said(_mail.legible(_unstuffed(envelope.data)))
         except (aiosmtplib.SMTPException, OSError) as error:
+            self._heard(why(error))
             if kept:
                 raise Lost from error
             raise self._fail(why(error)) from error
@@ -230,7 +249,9 @@ class _Relay:
             async with asyncio.timeout(self._address.timeout_s):
                 code, text = await smtp.protocol.read_response()
         except (aiosmtplib.SMTPException, OSError) as error:
+            self._heard(why(error))
             raise Uncertain(why(error)) from error
+        self._heard(code, text)
         if code == _CLOSING:
             # A refusal, so that another relay may have it (RFC 5321 §3.8).
             raise self._fail(f"the mail relay is not available (SMTP {code})")
@@ -287,6 +308,7 @@ class _Relay:
             start_tls=address.tls is not None and not address.implicit,
             tls_context=address.tls,
         )
+        self._said(address.way)
         self._open += 1
         connected = False
         try:
@@ -296,6 +318,7 @@ class _Relay:
                     await smtp.ehlo()
             connected = True
         except (aiosmtplib.SMTPException, OSError) as error:
+            self._heard(why(error))
             alive = [*self._in_use, *(kept for _, kept in self._idle)]
             established = sum(one.is_connected for one in alive)
             if not established:
@@ -307,6 +330,7 @@ class _Relay:
                 self._free_place()
         if not connected:
             return None
+        self._heard("connected")
         self._recover()
         self._in_use.add(smtp)
         return smtp
@@ -376,6 +400,14 @@ class _Relay:
         task.add_done_callback(self._farewells.discard)
 
     # How it is
+
+    def _said(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace.said(self._address.name, text)
+
+    def _heard(self, *words: object) -> None:
+        if self._trace is not None:
+            self._trace.heard(self._address.name, " ".join(map(str, words)))
 
     def _ask_leave(self) -> None:
         """Raise `Down` while it is left alone.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from adapters._smpp_settings import SmppSettings
-    from engine.ports import Clock
+    from engine.ports import Clock, Trace
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ _FINAL: Final = {
 _NAMES: Final = {
     **_BUSY,
     **_FINAL,
+    0x00: "ESME_ROK",
     _UNBOUND: "ESME_RINVBNDSTS",
     0x05: "ESME_RALYBND",
     0x08: "ESME_RSYSERR",
@@ -125,13 +126,19 @@ class Address(NamedTuple):
     npi: int
     address: str
 
+    @property
+    def legible(self) -> str:
+        """For a person."""
+        return f"{self.address or 'none'} (ton {self.ton}, npi {self.npi})"
+
 
 class SmppLink:
     """The carrier behind ``smpp://`` and ``smpps://``; one session a process."""
 
-    def __init__(self, settings: SmppSettings, clock: Clock) -> None:
+    def __init__(self, settings: SmppSettings, clock: Clock, trace: Trace | None = None) -> None:
         self._settings = settings
         self._clock = clock
+        self._trace = trace
         self._source = _source(settings.smpp_source)
         self._door = _Door(settings)
         self._window = asyncio.Semaphore(settings.smpp_window)
@@ -162,12 +169,13 @@ class SmppLink:
                     session = await self._bound()
                     if session is None:
                         return Throttled(self._closed_until_ms, self._down)
-                    status = await session.submit(self._fields(form, place, number))
+                    status = await self._submit(session, self._fields(form, place, number))
                 if status:
                     if status == _UNBOUND:
                         session.end("the peer says it is not bound")
                     return self._judge(status)
         except _LostError as lost:
+            self._heard(str(lost))
             # What was not sent costs no try: the link is down, not the phone.
             if lost.sent:
                 return Retry(str(lost))
@@ -179,6 +187,18 @@ class SmppLink:
         session, self._session = self._session, None
         if session is not None:
             await session.unbind()
+
+    async def _submit(self, session: _Session, submit: _Submit) -> int:
+        if self._trace is None:
+            return await session.submit(submit)
+        self._trace.said(self._door.server, submit.legible)
+        status = await session.submit(submit)
+        self._trace.heard(self._door.server, _named(status))
+        return status
+
+    def _heard(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace.heard(self._door.server, text)
 
     def _fields(self, form: Parts, place: int, number: str) -> _Submit:
         body, joined = form.bodies[place], len(form.bodies) > 1
@@ -203,15 +223,19 @@ class SmppLink:
                 return self._session
             if self._clock.now_ms() < self._closed_until_ms:
                 return None
+            if self._trace is not None:
+                self._trace.said(self._door.server, self._door.legible)
             try:
                 self._session = await self._door.open()
             except _LostError as error:
+                self._heard(str(error))
                 self._failures += 1
                 wait_ms = min(2 ** (self._failures - 1), _LONGEST_BACK_OFF_S) * 1000
                 self._closed_until_ms = self._clock.now_ms() + wait_ms
                 self._down = f"no SMPP session: {error}"
                 log.warning("smpp.down", extra={"reason": str(error), "again_in_ms": wait_ms})
                 return None
+            self._heard(_named(0))
             self._failures = 0
             log.info("smpp.bound")
             return self._session
@@ -226,14 +250,18 @@ class _Submit(NamedTuple):
     body: bytes
     joined: bool
 
+    @property
+    def long(self) -> bool:
+        """Whether short_message has no room for the body."""
+        return len(self.body) > 160
+
     def encode(self, sequence: int) -> bytes:
         """The PDU; what short_message has no room for is the payload (5.3.2.32)."""
-        long = len(self.body) > 160
-        tlvs = [smpp34.Tlv(_MESSAGE_PAYLOAD, self.body)] if long else []
+        tlvs = [smpp34.Tlv(_MESSAGE_PAYLOAD, self.body)] if self.long else []
         return smpp34.SubmitSm(
             self.source.address,
             self.destination.address,
-            b"" if long else self.body,
+            b"" if self.long else self.body,
             source_addr_ton=self.source.ton,
             source_addr_npi=self.source.npi,
             dest_addr_ton=self.destination.ton,
@@ -243,6 +271,22 @@ class _Submit(NamedTuple):
             tlvs=tlvs,
             sequence_number=sequence,
         ).encode()
+
+    @property
+    def legible(self) -> str:
+        """The same as lines, with the text decoded and the header that joins in hexadecimal."""
+        header = self.body[: len(_JOIN) + 3] if self.joined else b""
+        text = _parts.decoded(self.data_coding, self.body.removeprefix(header))
+        lines = [
+            "submit_sm",
+            f"source_addr: {self.source.legible}",
+            f"destination_addr: {self.destination.legible}",
+            f"esm_class: 0x{_WITH_HEADER if self.joined else 0:02X}",
+            f"data_coding: {self.data_coding}",
+            *([f"user data header: {header.hex()}"] if header else ()),
+            f"{'message_payload' if self.long else 'short_message'}: {text}",
+        ]
+        return "\n".join(lines)
 
 
 class _Door:
@@ -259,6 +303,10 @@ class _Door:
             raise ConfigurationError(
                 "Setting 'adapters.sms.url': an SMPP link is smpp://system_id@host:port."
             )
+        self.server = f"{self._host}:{self._port}"
+        self.legible = f"bind_transceiver\nsystem_id: {system_id}"
+        if settings.smpp_system_type:
+            self.legible += f"\nsystem_type: {settings.smpp_system_type}"
         self._bind = b"".join(
             (
                 _c_string("url", system_id, 15),

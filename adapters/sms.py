@@ -187,7 +187,7 @@ def _carrier(settings: SmsSettings, ports: Ports) -> Carrier:
     if urlsplit(settings.url).scheme in {"smpp", "smpps"}:
         from adapters._smpp import SmppLink  # noqa: PLC0415 - its library is for links alone
 
-        return SmppLink(settings, ports.clock)
+        return SmppLink(settings, ports.clock, ports.trace)
     if not settings.speaks_http:
         raise ConfigurationError("Setting 'adapters.sms.url' is no URL of HTTP or SMPP.")
     return HttpGateway(settings, ports.gateway, ports.clock)

@@ -172,7 +172,7 @@ class SmtpAdapter(PlainAdapter):
                 settings.dkim_domain, settings.dkim_selector, settings.dkim_key_file
             )
         relays = [_address(relay, settings.ehlo) for relay in settings.relays]
-        self._relays = _relays.Relays(relays) if relays else None
+        self._relays = _relays.Relays(relays, ports.trace) if relays else None
         if not relays:
             self.notice = (
                 "No mail relay is set (TOCSIN_SMTP_RELAYS): mails are not sent;"

@@ -247,6 +247,22 @@ class Outbox(Protocol):
         ...
 
 
+class Trace(Protocol):
+    """Listens to what an adapter exchanges with a server that speaks no HTTP.
+
+    What is said is fit to read, which costs time: an adapter prepares it only if somebody listens.
+    It never holds a password.
+    """
+
+    def said(self, server: str, text: str) -> None:
+        """What the adapter sent to ``server``, ``host:port``; lines end in LF."""
+        ...
+
+    def heard(self, server: str, text: str) -> None:
+        """What it answered, or why there is no answer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MobileDevice:
     """A device that a mobile platform can reach, and how its application is known there.
@@ -279,7 +295,7 @@ def by_default(kind: type[Own]) -> Own:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All that an adapter may ask for."""
+    """All that an adapter may ask for; nobody listens by ``trace`` while messages are delivered."""
 
     clock: Clock
     transport: Transport
@@ -291,6 +307,7 @@ class Ports:
     outbox: Outbox
     devices: Devices
     configure: Configure = by_default
+    trace: Trace | None = None
 
 
 class Adapter(Protocol[Content, Prepared]):

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.cli.masking import Masker, secret_members
 from engine.errors import ConfigurationError, Refused
@@ -53,19 +53,36 @@ class Exchange:
     took_ms: int = 0
 
 
+class Line(NamedTuple):
+    """What was said to a server that speaks no HTTP, or ``heard`` from it."""
+
+    server: str
+    text: str
+    heard: bool
+
+
 @dataclass(slots=True)
 class Record:
-    """All that an adapter did."""
+    """All that an adapter did; the ``Outbox`` and ``Trace`` ports."""
 
     exchanges: list[Exchange] = field(default_factory=list)
+    dialogue: list[Line] = field(default_factory=list)
     kept: list[tuple[str, str, Mapping[str, object]]] = field(default_factory=list)
     signed: bool = False
     ignored: tuple[str, ...] = ()
     """Members of the extension that the protocol does not know."""
 
     async def put(self, protocol: str, endpoint: str, fields: Mapping[str, object]) -> None:
-        """The ``Outbox`` port: what would be kept for people."""
+        """What would be kept for people."""
         self.kept.append((protocol, endpoint, fields))
+
+    def said(self, server: str, text: str) -> None:
+        """What was sent to a server that speaks no HTTP."""
+        self.dialogue.append(Line(server, text, heard=False))
+
+    def heard(self, server: str, text: str) -> None:
+        """What it answered."""
+        self.dialogue.append(Line(server, text, heard=True))
 
 
 class _Wall:
@@ -257,6 +274,7 @@ async def trial(settings: Settings, find: Find) -> AsyncIterator[Trial]:
         links=LinkMaker(Vault(secrets.token_bytes(32)), PUBLIC_URL, settings.region),
         outbox=record,
         devices=_Devices(find, masker),
+        trace=record,
     )
     try:
         found = Trial(ports, settings, record, masker)

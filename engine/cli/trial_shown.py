@@ -1,4 +1,4 @@
-"""What ``tocsin send`` shows: each request and answer, what was kept, the outcome."""
+"""What ``tocsin send`` shows: each request or command and answer, what was kept, the outcome."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def show(record: Record, outcome: Outcome, masker: Masker, settings: Settings) -
                 typer.echo(f"< Retry-After: {_line(exchange.answer.retry_after)}")
             _body("<", exchange.answer.body, masker)
         typer.echo()
+    _dialogue(record, masker)
     for protocol, endpoint, fields in record.kept:
         text = json.dumps(masker.value(fields), ensure_ascii=False)
         typer.echo(f"for the outbox, not sent: {protocol} {masker.text(endpoint)} {text}\n")
@@ -50,6 +51,9 @@ def show_json(record: Record, outcome: Outcome, masker: Masker, settings: Settin
     """For a program: a JSON document a line."""
     for exchange in record.exchanges:
         typer.echo(json.dumps(_exchange(exchange, masker)))
+    for line in record.dialogue:
+        said = "heard" if line.heard else "said"
+        typer.echo(json.dumps({"server": line.server, said: _bounded(line.text, masker)}))
     for protocol, endpoint, fields in record.kept:
         shown = {
             "protocol": protocol,
@@ -62,17 +66,32 @@ def show_json(record: Record, outcome: Outcome, masker: Masker, settings: Settin
     typer.echo(json.dumps({"outcome": shown_outcome}))
 
 
+def _dialogue(record: Record, masker: Masker) -> None:
+    server = ""
+    for line in record.dialogue:
+        if line.server != server:
+            server = line.server
+            typer.echo(f"{server}:")
+        for one in _bounded(line.text, masker).split("\n"):
+            typer.echo(f"{'<' if line.heard else '>'} {_line(one)}".rstrip())
+    if record.dialogue:
+        typer.echo()
+
+
 def _exchange(exchange: Exchange, masker: Masker) -> dict[str, Any]:
     request = {
         "method": exchange.method,
         "url": masker.text(exchange.url),
         "headers": masker.headers(exchange.headers),
-        "body": _bounded(exchange.body, masker),
+        "body": _bounded(_text(exchange.body), masker),
     }
     found: dict[str, Any] = {"request": request, "took_ms": exchange.took_ms}
     if exchange.answer is None:
         return {**found, "error": exchange.error}
-    answer = {"status": exchange.answer.status, "body": _bounded(exchange.answer.body, masker)}
+    answer = {
+        "status": exchange.answer.status,
+        "body": _bounded(_text(exchange.answer.body), masker),
+    }
     if exchange.answer.retry_after is not None:
         answer["retry_after"] = exchange.answer.retry_after
     return {**found, "answer": answer}
@@ -82,13 +101,17 @@ def _body(mark: str, body: bytes, masker: Masker) -> None:
     if not body:
         return
     typer.echo(mark)
-    for line in _bounded(body, masker).splitlines():
+    for line in _bounded(_text(body), masker).splitlines():
         typer.echo(f"{mark} {_line(line)}")
 
 
-def _bounded(body: bytes, masker: Masker) -> str:
-    """The beginning of a body; what is cut off is counted."""
-    text = masker.text(body.decode(errors="replace"))
+def _text(body: bytes) -> str:
+    return body.decode(errors="replace")
+
+
+def _bounded(text: str, masker: Masker) -> str:
+    """The beginning of a text; what is cut off is counted."""
+    text = masker.text(text)
     over = len(text) - _SHOWN
     return text if over <= 0 else f"{text[:_SHOWN]} […and {over} characters]"
 
@@ -108,12 +131,13 @@ def _remarks(record: Record) -> Iterator[str]:
         yield f"links to {PUBLIC_URL} are examples and lead nowhere."
     for name in record.ignored:
         yield f"the extension's {name!r} is none that this protocol knows: it is ignored."
-    if not record.exchanges and not record.kept:
-        yield "no HTTP request was made: the outcome is all there is to see."
+    if not record.exchanges and not record.dialogue and not record.kept:
+        yield "nothing was sent to anybody: the outcome is all there is to see."
 
 
 def _texts(record: Record) -> Iterator[str]:
-    yield from (one.body.decode(errors="replace") for one in record.exchanges)
+    yield from (_text(one.body) for one in record.exchanges)
+    yield from (line.text for line in record.dialogue)
     yield from (json.dumps(fields) for _, _, fields in record.kept)
 
 

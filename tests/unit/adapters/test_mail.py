@@ -101,6 +101,21 @@ def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
 
 
 @settings(deadline=None)
+@given(texts.filter(len), texts, texts)
+def test_any_mail_can_be_made_legible(text: str, subject: str, name: str) -> None:
+    """Headers first, then the text as it was."""
+    message = MESSAGE._replace(
+        content={"default": text}, subject=subject or None, display_name=name
+    )
+    shown = _mail.legible(mail_of(message))
+    assert "\r" not in shown.partition("\n\n")[0]
+    assert shown.startswith("From: ")
+    assert f"\nSubject: {line(subject)}\n" in shown or not subject
+    assert f"\nTo: <{OWN.address}>\n" in shown
+    assert f"\n\n{lines(text)}\n\n-- \n" in shown
+
+
+@settings(deadline=None)
 @given(texts)
 def test_no_line_of_a_mail_ends_it(text: str) -> None:
     """Dots are doubled, and a server that halves them has the mail as it was."""

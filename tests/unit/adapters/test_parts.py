@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters._parts import GSM_7, UCS_2, alphabet, count, split
+from adapters._parts import GSM_7, UCS_2, alphabet, count, decoded, split
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,13 @@ def test_parts_are_the_text_and_fit(text: str) -> None:
     # A character takes four octets at most, so no more than that stays free but at the end.
     assert min(sizes[:-1], default=room) > room - 4
     assert coding is (UCS_2 if any(one not in GSM_CHARACTERS for one in text) else GSM_7)
+
+
+@given(_TEXTS)
+def test_octets_can_be_read(text: str) -> None:
+    """In whichever alphabet they are."""
+    coding = alphabet(text)
+    assert decoded(coding.data_coding, coding.encode(text)) == text
 
 
 GSM_CHARACTERS = {chr(code) for code in range(0x110000) if alphabet(chr(code)) is GSM_7}

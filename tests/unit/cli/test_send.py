@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from engine.cli import app
+from tests import smsc
+from tests.endpoints import certificate_for
+from tests.relay import Relay, real_server, relay
+from tests.smsc import Smsc
+
+T = TypeVar("T")
 
 TOKEN = "0a1b2c3d4e"
 SECRET = "SECx0y1z2w3"
@@ -67,6 +76,50 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tocsin_send(*arguments: str, given: str | None = None) -> Result:
     """The command, as if it had been typed."""
     return CliRunner().invoke(app, ["send", *arguments], input=given, prog_name="tocsin")
+
+
+@contextmanager
+def beside(server: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """A server of the tests' own that runs in a thread: the command has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def done(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    async def entered() -> T:
+        return await server.__aenter__()
+
+    async def left() -> Any:
+        return await server.__aexit__(None, None, None)
+
+    try:
+        yield done(entered())
+        done(left())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def mail_relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """A relay that the environment names."""
+    with beside(relay()) as found:
+        one = {"host": "127.0.0.1", "port": found.port, "tls": "none"}
+        monkeypatch.setenv("TOCSIN_SMTP_RELAYS", json.dumps([one]))
+        monkeypatch.setenv("TOCSIN_SMTP_SENDER", "tocsin@example.com")
+        yield found
+
+
+@pytest.fixture
+def centre(monkeypatch: pytest.MonkeyPatch) -> Iterator[Smsc]:
+    """A message centre that the environment names."""
+    with beside(smsc.smsc()) as found:
+        monkeypatch.setenv("TOCSIN_SMS_URL", found.url)
+        monkeypatch.setenv("TOCSIN_SMS_SMPP_PASSWORD", smsc.PASSWORD)
+        yield found
 
 
 def to_a_bot(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -142,6 +195,96 @@ def test_what_an_adapter_logs_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     done = tocsin_send("email", "somebody@example.com")
     assert done.exit_code == 1
     assert "relay.failed relay=127.0.0.1:1" in done.stderr
+
+
+def test_what_a_mail_relay_is_told_and_answers_is_shown(mail_relay: Relay) -> None:
+    """Which relay, the envelope, the mail fit to read, and each reply."""
+    mail_relay.answer(".", b"250 2.0.0 queued as 4711")
+    done = tocsin_send("email", "somebody@example.com", "-m", "磁盘已满", "--subject", "告警")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:3] == [f"127.0.0.1:{mail_relay.port}:", "> connect", "< connected"]
+    assert lines[3].startswith("> MAIL FROM:<tocsin@example.com> SIZE=")
+    assert lines[4:9] == [
+        "< 250 2.0.0 fine",
+        "> RCPT TO:<somebody@example.com>",
+        "< 250 2.0.0 fine",
+        "> DATA",
+        "< 354 go on",
+    ]
+    assert {"> Subject: 告警", "> To: <somebody@example.com>", "> 磁盘已满"} <= set(lines)
+    assert "< 250 2.0.0 queued as 4711" in lines
+    assert lines[-1].startswith("delivered: ")
+
+
+def test_why_a_mail_relay_refuses_is_shown(mail_relay: Relay) -> None:
+    """In its own words, at the command that it refused; as JSON, too."""
+    mail_relay.always["RCPT"] = b"550 5.1.1 no such user"
+    done = tocsin_send("email", "somebody@example.com", "--json")
+    assert done.exit_code == 1
+    said, heard, outcome = [json.loads(line) for line in done.stdout.splitlines()][-3:]
+    server = f"127.0.0.1:{mail_relay.port}"
+    assert said == {"server": server, "said": "RCPT TO:<somebody@example.com>"}
+    assert heard == {"server": server, "heard": "550 5.1.1 no such user"}
+    assert outcome["outcome"]["name"] == "rejected"
+
+
+def test_the_password_of_a_mail_relay_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is what it says to a wrong one."""
+    ca_file, key = certificate_for("127.0.0.1", tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(ca_file, key)
+    with beside(real_server(tls=tls, password="another")) as server:
+        one = {"host": "127.0.0.1", "port": server.port, "ca_file": str(ca_file)}
+        relays = [{**one, "username": "tocsin", "password": SECRET}]
+        monkeypatch.setenv("TOCSIN_SMTP_RELAYS", json.dumps(relays))
+        monkeypatch.setenv("TOCSIN_SMTP_SENDER", "tocsin@example.com")
+        done = tocsin_send("email", "somebody@example.com")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[1:3] == [
+        "> connect with STARTTLS, AUTH as tocsin",
+        "< the mail relay refused the user name or password (SMTP 535)",
+    ]
+    assert SECRET not in done.output
+
+
+def test_what_a_message_centre_is_told_and_answers_is_shown(centre: Smsc) -> None:
+    """The bind, the fields of each submit, each status."""
+    done = tocsin_send("sms", "+8613600000000", "-m", "x" * 153 + "tail of it")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:4] == [
+        f"127.0.0.1:{centre.port}:",
+        "> bind_transceiver",
+        f"> system_id: {smsc.SYSTEM_ID}",
+        "< ESME_ROK (0x00000000)",
+    ]
+    assert {"> destination_addr: 8613600000000 (ton 1, npi 1)", "> esm_class: 0x40"} <= set(lines)
+    assert "> short_message: tail of it" in lines
+    assert lines.count("< ESME_ROK (0x00000000)") == 3
+    assert smsc.PASSWORD not in done.output
+
+
+def test_why_a_message_centre_refuses_is_shown(centre: Smsc) -> None:
+    """The status of a submit, by its name."""
+    centre.answers.append(0x0B)
+    done = tocsin_send("sms", "+8613600000000", "-m", "hello", "--json")
+    assert done.exit_code == 1
+    heard = json.loads(done.stdout.splitlines()[-2])
+    assert heard == {
+        "server": f"127.0.0.1:{centre.port}",
+        "heard": "ESME_RINVDSTADR (0x0000000B)",
+    }
+
+
+def test_a_refused_bind_is_shown(centre: Smsc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its reason, without the password."""
+    monkeypatch.setenv("TOCSIN_SMS_SMPP_PASSWORD", "another")
+    done = tocsin_send("sms", "+8613600000000", "-m", "hello")
+    assert "< the bind was refused: ESME_RINVPASWD (0x0000000E)" in done.stdout
+    assert "another" not in done.output
 
 
 @pytest.mark.parametrize(
