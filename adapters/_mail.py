@@ -32,8 +32,9 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _NO_HTML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # What reads the same before and after folding, decoding and unfolding.
 _PLAIN: Final = re.compile(r"(?! )(?!.*  )(?!.*=\?)[\x20-\x7e]{1,60}(?<! )")
-# 45 bytes are 60 digits of base64: an encoded word has at most 75 characters (RFC 2047 §2).
-_WORD_BYTES: Final = 45
+_WORD_LINE: Final = 76
+"""Characters of a line that holds an encoded word; so none has more than 75 (RFC 2047 §2)."""
+_WORD: Final = "=?utf-8?b?{}?="
 _BASE64_LINE_BYTES: Final = 57
 _BASE64_COST: Final = 4 / 3 * 78 / 76
 
@@ -138,8 +139,8 @@ def compose(message: Message, protocol: str, sender: str, language: str) -> Mail
     created = dt.datetime.fromtimestamp(message.created_ms // 1000, dt.UTC)
     shown_name = message.display_name if message.kind not in _mail_texts.USERS else ""
     head = (
-        f"From: {_mailbox(shown_name, sender)}\r\n"
-        f"Subject: {header_text(subject)}\r\n"
+        f"{_from(shown_name, sender)}\r\n"
+        f"{_subject(subject)}\r\n"
         f"Date: {format_datetime(created)}\r\n"
         "MIME-Version: 1.0\r\n"
         "Auto-Submitted: auto-generated\r\n"
@@ -173,37 +174,38 @@ def legible(mail: bytes) -> str:
     return headers + "\n" + _LINE_END.sub("\n", text)
 
 
-def header_text(text: str) -> str:
-    """A text as a header holds it: verbatim if it survives that, else as encoded words.
+def _subject(text: str) -> str:
+    """The header of a text: verbatim if it survives that, else as encoded words.
 
     Characters that could end the header are blanks (RFC 5322 §2.2), whoever let them through.
     """
     clean = _mail_texts.CONTROLS.sub(" ", text)
-    return clean if _PLAIN.fullmatch(clean) else _encoded_words(clean)
+    return f"Subject: {clean}" if _PLAIN.fullmatch(clean) else _encoded_words("Subject: ", clean)
 
 
-def _mailbox(name: str, address: str) -> str:
-    """``name <address>``, or the bare address (RFC 5322 §3.4)."""
+def _from(name: str, address: str) -> str:
+    """The header of ``name <address>``, or of the bare address (RFC 5322 §3.4)."""
     clean = _mail_texts.CONTROLS.sub(" ", name)
     if not clean.strip():
-        return address
+        return f"From: {address}"
     if _PLAIN.fullmatch(clean):
         quoted = clean.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}" <{address}>'
-    return f"{_encoded_words(clean)}\r\n <{address}>"
+        return f'From: "{quoted}" <{address}>'
+    return f"{_encoded_words('From: ', clean)}\r\n <{address}>"
 
 
-def _encoded_words(text: str) -> str:
-    words, chunk = [], b""
+def _encoded_words(line: str, text: str) -> str:
+    """Lines of a word each; the first begins with the header's name, the others with a blank."""
+    lines, chunk = [], b""
     for character in text:
         # A word holds whole characters (RFC 2047 §5).
         encoded = character.encode("utf-8", "replace")
-        if len(chunk) + len(encoded) > _WORD_BYTES:
-            words.append(chunk)
-            chunk = b""
+        room = (_WORD_LINE - len(line) - len(_WORD.format(""))) // 4 * 3
+        if len(chunk) + len(encoded) > room:
+            lines.append(line + _WORD.format(b64encode(chunk).decode()))
+            line, chunk = " ", b""
         chunk += encoded
-    words.append(chunk)
-    return "\r\n ".join(f"=?utf-8?b?{b64encode(word).decode()}?=" for word in words)
+    return "\r\n".join((*lines, line + _WORD.format(b64encode(chunk).decode())))
 
 
 def _part(text: str, footer: tuple[str, str]) -> Part:

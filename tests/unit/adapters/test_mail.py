@@ -100,6 +100,22 @@ def test_any_text_is_read_as_it_was(text: str, subject: str, name: str) -> None:
         assert decoded(phrase) == line(name)
 
 
+@given(texts, texts)
+def test_lines_with_encoded_words_are_short(subject: str, name: str) -> None:
+    """At most 76 characters, with the header's name (RFC 2047 §2)."""
+    message = MESSAGE._replace(subject=subject or None, display_name=name)
+    head = mail_of(message).partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert max((len(one) for one in head if b"=?" in one), default=0) <= 76
+
+
+def test_the_first_encoded_word_leaves_room_for_the_headers_name() -> None:
+    """Twenty Chinese characters are too many for one line, and fill the first."""
+    message = MESSAGE._replace(subject="告" * 20, display_name="告" * 20)
+    head = mail_of(message).partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    words = [one for one in head if "=?" in one]
+    assert [len(one) for one in words] == [74, 37, 73, 41]
+
+
 @settings(deadline=None)
 @given(texts.filter(len), texts, texts)
 def test_any_mail_can_be_made_legible(text: str, subject: str, name: str) -> None:
