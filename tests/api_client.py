@@ -24,7 +24,7 @@ from engine.iam.identities import AccessKey, Domain, Project, User, name_of
 from engine.iam.passwords import hash_password
 from engine.iam.snapshot import Snapshot
 from engine.listening import listen, ready_url
-from engine.models import Listing, Status, Subscription, Topic
+from engine.models import Listing, Status, Subscription, SubscriptionUser, Topic
 from engine.settings import Settings
 from engine.store.accounts import Account
 from engine.store.keys import Keys
@@ -181,10 +181,21 @@ class FakeTopics:
 
 
 class FakeSubscriptions:
-    """Subscriptions in a dict; the token is the id, the signature is ``good``."""
+    """Subscriptions in a dict; the token is the id, the signature is ``good``.
+
+    All topics have ``display_name``, and are a subscription user's if ``user`` is one.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, Subscription] = {}
+        self.display_name = ""
+        self.user: SubscriptionUser | None = None
+
+    def _topic(self, subscription: Subscription) -> Topic:
+        urn = subscription.topic_urn
+        project_id, name = urn.split(":")[3:]
+        described = (self.display_name, "0", NOW_MS, NOW_MS)
+        return Topic(subscription.topic_id, urn, name, project_id, *described, user=self.user)
 
     async def add(
         self, topic_urn: str, protocol: str, endpoint: str, **options: Any
@@ -222,10 +233,10 @@ class FakeSubscriptions:
 
     async def of_token(
         self, token: str, topic_urn: str | None = None, endpoint: str | None = None
-    ) -> tuple[Any, Subscription]:
+    ) -> tuple[Topic, Subscription]:
         for found in self.known.values():
             if found.id == token and endpoint in {None, found.endpoint}:
-                return None, found
+                return self._topic(found), found
         raise Refused("SMN.0022")
 
     async def confirm(
@@ -235,13 +246,14 @@ class FakeSubscriptions:
         self.known[found.urn] = found._replace(status=Status.CONFIRMED)
         return found
 
-    async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Any, Subscription]:
+    async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Topic, Subscription]:
         parse_subscription(subscription_urn)
         if subscription_urn not in self.known:
             raise Refused("SMN.0013")
         if sig not in {None, "good"}:
             raise Refused("SMN.0001")
-        return None, self.known[subscription_urn]
+        found = self.known[subscription_urn]
+        return self._topic(found), found
 
     def leave_link(self, subscription: Subscription) -> str:
         urn = subscription.urn

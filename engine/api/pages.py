@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Final
 from engine.api.answers import Failure, Reply, retry_header
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.api.call import Call
+    from engine.models import Topic
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -76,15 +79,19 @@ _TEXTS: Final = {
     "en": {
         "confirmed": "Subscription confirmed",
         "confirmed_text": "You will receive the messages of this topic:",
+        "confirmed_user": "You receive messages as the subscription user {user}.",
         "cancelled": "Subscription cancelled",
         "cancelled_text": "You will receive no more messages of this topic:",
+        "cancelled_user": "You will receive no more messages as the subscription user {user}.",
         "leave": "Cancel this subscription",
         "confirm": "Confirm your subscription",
         "confirm_text": "You are invited to receive the messages of this topic:",
+        "confirm_user": "You are invited to receive messages as the subscription user {user}.",
         "confirm_yes": "Confirm subscription",
         "confirm_no": "If you did not expect this, close the page and you will get nothing more.",
         "cancel": "Cancel the subscription?",
         "cancel_text": "You would receive no more messages of this topic:",
+        "cancel_user": "You would receive no more messages as the subscription user {user}.",
         "cancel_yes": "Unsubscribe",
         "again": "Subscribe again",
         "again_text": "This was a mistake? The link is valid for 48 hours.",
@@ -98,16 +105,20 @@ _TEXTS: Final = {
     "zh": {
         "confirmed": "订阅成功",
         "confirmed_text": "您将收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "confirmed_user": "您将作为订阅用户 {user} 接收消息。",
         "cancelled": "已取消订阅",
         "cancelled_text": "您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "cancelled_user": "您将不再作为订阅用户 {user} 接收消息。",
         "leave": "取消此订阅",
         "confirm": "确认订阅",
         "confirm_text": "您被邀请接收以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "confirm_user": "您被邀请作为订阅用户 {user} 接收消息。",
         "confirm_yes": "确认订阅",
         "confirm_no": "如果这不是您本人的操作，请关闭此页面，"  # noqa: RUF001 - Chinese punctuation
         "您将不会收到其他消息。",
         "cancel": "要取消订阅吗？",  # noqa: RUF001 - Chinese punctuation
         "cancel_text": "取消后，您将不再收到以下主题的消息：",  # noqa: RUF001 - Chinese punctuation
+        "cancel_user": "取消后，您将不再作为订阅用户 {user} 接收消息。",  # noqa: RUF001 - Chinese
         "cancel_yes": "取消订阅",
         "again": "重新订阅",
         "again_text": "操作有误？此链接 48 小时内有效。",  # noqa: RUF001 - Chinese punctuation
@@ -121,33 +132,32 @@ _TEXTS: Final = {
 }
 
 
-def confirmed(call: Call, subscription_urn: str, leave: str) -> Reply:
+def confirmed(call: Call, topic: Topic, leave: str) -> Reply:
     """The subscription is confirmed; ``leave``, if there is one, is the link that cancels it."""
     texts = _TEXTS[language(call)]
-    content = [f"<p>{escape(texts['confirmed_text'])}</p>", _topic(subscription_urn)]
+    content = [_about("confirmed", topic, texts)]
     if leave:
         link = f'<a href="{escape(leave)}">{escape(texts["leave"])}</a>'
         content.append(f'<p class="note">{link}</p>')
     return _page(call, "confirmed", content, tone="good")
 
 
-def asking_to_confirm(call: Call, subscription_urn: str) -> Reply:
-    """Whether the subscription shall be confirmed: one button, which posts to the same address."""
+def asking_to_confirm(call: Call, topic: Topic) -> Reply:
+    """Whether a subscription shall be confirmed: one button, which posts to the same address."""
     note = escape(_TEXTS[language(call)]["confirm_no"])
-    return _asking(call, "confirm", subscription_urn, f'<p class="note">{note}</p>')
+    return _asking(call, "confirm", topic, f'<p class="note">{note}</p>')
 
 
-def asking_to_cancel(call: Call, subscription_urn: str) -> Reply:
+def asking_to_cancel(call: Call, topic: Topic) -> Reply:
     """The same for cancelling it."""
-    return _asking(call, "cancel", subscription_urn)
+    return _asking(call, "cancel", topic)
 
 
-def cancelled(call: Call, subscription_urn: str, again: str) -> Reply:
+def cancelled(call: Call, topic: Topic, again: str) -> Reply:
     """The subscription is cancelled; ``again`` is the link that undoes it."""
     texts = _TEXTS[language(call)]
     content = [
-        f"<p>{escape(texts['cancelled_text'])}</p>",
-        _topic(subscription_urn),
+        _about("cancelled", topic, texts),
         f'<p class="note">{escape(texts["again_text"])}</p>',
         f'<p><a class="button" href="{escape(again)}">{escape(texts["again"])}</a></p>',
     ]
@@ -189,17 +199,22 @@ def _accepted(text: str) -> list[tuple[tuple[float, int], str]]:
     return found
 
 
-def _asking(call: Call, what: str, subscription_urn: str, *notes: str) -> Reply:
+def _asking(call: Call, what: str, topic: Topic, *notes: str) -> Reply:
     texts = _TEXTS[language(call)]
     button = f'<form method="post"><button>{escape(texts[f"{what}_yes"])}</button></form>'
-    content = [f"<p>{escape(texts[f'{what}_text'])}</p>", _topic(subscription_urn), button, *notes]
-    return _page(call, what, content)
+    return _page(call, what, [_about(what, topic, texts), button, *notes])
 
 
-def _topic(subscription_urn: str) -> str:
-    urn = subscription_urn.rpartition(":")[0]
-    name = urn.rpartition(":")[2]
-    return f'<p class="topic"><strong>{escape(name)}</strong><small>{escape(urn)}</small></p>'
+def _about(what: str, topic: Topic, texts: Mapping[str, str]) -> str:
+    """What happens to the messages of the topic, or to those for its subscription user."""
+    if topic.user is not None:
+        # Nobody knows the topic behind it: mails do not name it either.
+        return f"<p>{escape(texts[f'{what}_user'].format(user=topic.user.name))}</p>"
+    return (
+        f"<p>{escape(texts[f'{what}_text'])}</p>\n"
+        f'<p class="topic"><strong>{escape(topic.display_name or topic.name)}</strong>'
+        f"<small>{escape(topic.urn)}</small></p>"
+    )
 
 
 def _page(call: Call, title: str, content: list[str], tone: str = "") -> Reply:

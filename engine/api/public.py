@@ -14,7 +14,7 @@ from engine.models import Status
 
 if TYPE_CHECKING:
     from engine.api.call import Call
-    from engine.models import Subscription
+    from engine.models import Subscription, Topic
 
 _MACHINES: Final = {"http", "https"}
 """Protocols whose endpoints are programs: to follow a link is all that they do.
@@ -52,7 +52,8 @@ class Cancelled(Shown):
 
 async def confirm(call: Call) -> dict[str, Any]:
     """Confirm a subscription; again is fine while the token is valid."""
-    return {"request_id": call.request_id, "subscription_urn": (await _confirm(call)).urn}
+    _, subscription = await _confirm(call)
+    return {"request_id": call.request_id, "subscription_urn": subscription.urn}
 
 
 async def confirm_page(call: Call) -> Reply:
@@ -60,20 +61,20 @@ async def confirm_page(call: Call) -> Reply:
 
     A program confirms by GET, as the contract has it.
     """
-    _, subscription = await call.services.engine.subscriptions.of_token(*_confirming(call))
+    topic, subscription = await call.services.engine.subscriptions.of_token(*_confirming(call))
     asked = subscription.protocol not in _MACHINES and subscription.status is not Status.CONFIRMED
     if asked and "text/html" in (call.header("accept") or "").lower():
-        return pages.asking_to_confirm(call, subscription.urn)
+        return pages.asking_to_confirm(call, topic)
     return await confirm_at_once(call)
 
 
 async def confirm_at_once(call: Call) -> Reply:
     """What the button of the page does."""
-    subscription = await _confirm(call)
+    topic, subscription = await _confirm(call)
     leave = ""
     if subscription.protocol not in _MACHINES:
         leave = call.services.engine.subscriptions.leave_link(subscription)
-    return pages.confirmed(call, subscription.urn, leave)
+    return pages.confirmed(call, topic, leave)
 
 
 async def unsubscribe(call: Call) -> dict[str, Any]:
@@ -87,17 +88,16 @@ async def unsubscribe(call: Call) -> dict[str, Any]:
 
 async def unsubscribe_page(call: Call) -> Reply:
     """The same for a person, who is asked first; the programs behind HTTP endpoints are not."""
-    urn, sig = _cancelled(call)
-    _, subscription = await call.services.engine.subscriptions.of_link(urn, sig)
+    topic, subscription = await call.services.engine.subscriptions.of_link(*_cancelling(call))
     if subscription.protocol in _MACHINES:
         return await unsubscribe_at_once(call)
-    return pages.asking_to_cancel(call, urn)
+    return pages.asking_to_cancel(call, topic)
 
 
 async def unsubscribe_at_once(call: Call) -> Reply:
     """What the button of the page does, and the one of mail programs (RFC 8058)."""
-    urn, link = await _unsubscribe(call)
-    return pages.cancelled(call, urn, link)
+    topic, link = await _unsubscribe(call)
+    return pages.cancelled(call, topic, link)
 
 
 async def certificate(call: Call) -> Reply:
@@ -122,11 +122,14 @@ def _confirming(call: Call) -> tuple[str, str | None, str | None]:
     return token, call.parameter("topic_urn"), endpoint and endpoint.replace(" ", "+")
 
 
-async def _confirm(call: Call) -> Subscription:
-    return await call.services.engine.subscriptions.confirm(*_confirming(call))
+async def _confirm(call: Call) -> tuple[Topic, Subscription]:
+    subscriptions, link = call.services.engine.subscriptions, _confirming(call)
+    found = await subscriptions.of_token(*link)
+    await subscriptions.confirm(*link)
+    return found
 
 
-def _cancelled(call: Call) -> tuple[str, str | None]:
+def _cancelling(call: Call) -> tuple[str, str | None]:
     """URN and signature of an unsubscribe link."""
     urn = call.parameter("subscription_urn")
     if urn is None:
@@ -136,9 +139,11 @@ def _cancelled(call: Call) -> tuple[str, str | None]:
     return urn, sig
 
 
-async def _unsubscribe(call: Call) -> tuple[str, str]:
-    urn, sig = _cancelled(call)
-    return urn, await call.services.engine.subscriptions.unsubscribe(urn, sig)
+async def _unsubscribe(call: Call) -> tuple[Topic, str]:
+    """The topic that was left, and the link to subscribe to it again."""
+    subscriptions, link = call.services.engine.subscriptions, _cancelling(call)
+    topic, _ = await subscriptions.of_link(*link)
+    return topic, await subscriptions.unsubscribe(*link)
 
 
 _link = partial(Route, method="GET", auth=Auth.NONE, shape=Shape.MESSAGE, changes=True)

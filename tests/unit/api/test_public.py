@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.models import Status
+from engine.models import Status, SubscriptionUser
 from tests.api_client import TOPIC, Client, FakeEngine
 
 CONFIRM = [
@@ -219,6 +219,44 @@ async def test_a_forged_token_neither_asks_nor_confirms(
     assert answer.status == 403
     assert "<button>" not in answer.raw.decode()
     assert engine.subscriptions.known[subscription.urn].status is Status.UNCONFIRMED
+
+
+async def pages(client: Client, engine: FakeEngine, locale: str) -> list[str]:
+    """What one person sees: whether to confirm, confirmed, whether to cancel, cancelled."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    confirm = f"/smn/subscription/confirm?token={subscription.id}&locale={locale}"
+    cancel = (
+        "/smn/subscription/unsubscribe"
+        f"?subscription_urn={subscription.urn}&sig=good&locale={locale}"
+    )
+    answers = [
+        await client.call(method, target, headers=BROWSER, sign=False)
+        for target in (confirm, cancel)
+        for method in ("GET", "POST")
+    ]
+    assert [one.status for one in answers] == [200] * 4
+    return [one.raw.decode() for one in answers]
+
+
+async def test_pages_show_a_topic_as_mails_do(client: Client, engine: FakeEngine) -> None:
+    """By its display name, with the URN below."""
+    engine.subscriptions.display_name = "Orders <new>"
+    for page in await pages(client, engine, "en"):
+        assert f"<strong>Orders &lt;new&gt;</strong><small>{TOPIC}</small>" in page
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [("en", "as the subscription user Ann &amp; Bob"), ("zh", "作为订阅用户 Ann &amp; Bob ")],
+)
+async def test_pages_name_a_subscription_user_as_mails_do(
+    client: Client, engine: FakeEngine, locale: str, said: str
+) -> None:
+    """Nobody knows the topic behind it."""
+    engine.subscriptions.user = SubscriptionUser("Ann & Bob", (), ("email",))
+    for page in await pages(client, engine, locale):
+        assert page.count(said) == 1
+        assert TOPIC not in page.replace(f"subscription_urn={TOPIC}", "")
 
 
 async def test_a_mail_program_cancels_with_one_click(client: Client, engine: FakeEngine) -> None:
