@@ -33,6 +33,11 @@ class ConfirmToken(NamedTuple):
     subscription_id: str
     expires_ms: int
 
+    def check(self, now_ms: int) -> None:
+        """Raise `Refused` ``SMN.0022`` once it has expired."""
+        if now_ms > self.expires_ms:
+            raise Refused("SMN.0022", "The link has expired; ask for a new one.")
+
 
 class LinkMaker:
     """Makes and checks links; an implementation of the ``Links`` port.
@@ -73,8 +78,8 @@ class LinkMaker:
         )
         return (claims + self._token_mac(claims)).hex()
 
-    def read_token(self, token: str, now_ms: int) -> ConfirmToken:
-        """Raises `Refused` ``SMN.0022`` for a token that is malformed, forged or expired."""
+    def read_token(self, token: str) -> ConfirmToken:
+        """What it says, expired or not; raises `Refused` ``SMN.0022`` if malformed or forged."""
         try:
             raw = bytes.fromhex(token)
         except ValueError as error:
@@ -86,8 +91,6 @@ class LinkMaker:
         if not hmac.compare_digest(mac, self._token_mac(claims)):
             raise Refused("SMN.0022")
         expires_ms = int.from_bytes(claims[2 * _ID_BYTES :], "big")
-        if now_ms > expires_ms:
-            raise Refused("SMN.0022", "The link has expired; ask for a new one.")
         topic, subscription = claims[:_ID_BYTES], claims[_ID_BYTES : 2 * _ID_BYTES]
         return ConfirmToken(topic.hex(), subscription.hex(), expires_ms)
 

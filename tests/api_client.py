@@ -183,12 +183,14 @@ class FakeTopics:
 class FakeSubscriptions:
     """Subscriptions in a dict; the token is the id, the signature is ``good``.
 
-    All topics have ``display_name``, and are a subscription user's if ``user`` is one.
+    All topics have ``display_name``, and are a subscription user's if ``user`` is one; all tokens
+    are ``expired`` or none is.
     """
 
     def __init__(self) -> None:
         self.known: dict[str, Subscription] = {}
         self.display_name = ""
+        self.expired = False
         self.user: SubscriptionUser | None = None
 
     def _topic(self, subscription: Subscription) -> Topic:
@@ -232,10 +234,17 @@ class FakeSubscriptions:
             raise Refused("SMN.0013")
 
     async def of_token(
-        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
+        self,
+        token: str,
+        topic_urn: str | None = None,
+        endpoint: str | None = None,
+        *,
+        used: bool = False,
     ) -> tuple[Topic, Subscription]:
         for found in self.known.values():
             if found.id == token and endpoint in {None, found.endpoint}:
+                if self.expired and not (used and found.status is Status.CONFIRMED):
+                    break
                 return self._topic(found), found
         raise Refused("SMN.0022")
 

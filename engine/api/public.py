@@ -59,18 +59,27 @@ async def confirm(call: Call) -> dict[str, Any]:
 async def confirm_page(call: Call) -> Reply:
     """The same for a person, who is asked first if a browser is what comes by the link.
 
-    A program confirms by GET, as the contract has it.
+    A program confirms by GET, as the contract has it. Whoever has confirmed is shown how to
+    leave, for as long as the subscription lasts: short messages have no other link
+    (SMN "Canceling Subscription").
     """
-    topic, subscription = await call.services.engine.subscriptions.of_token(*_confirming(call))
-    asked = subscription.protocol not in _MACHINES and subscription.status is not Status.CONFIRMED
-    if asked and "text/html" in (call.header("accept") or "").lower():
+    subscriptions, link = call.services.engine.subscriptions, _confirming(call)
+    topic, subscription = await subscriptions.of_token(*link, used=True)
+    if subscription.protocol in _MACHINES:
+        return await confirm_at_once(call)
+    if subscription.status is Status.CONFIRMED:
+        return _confirmed(call, topic, subscription)
+    if "text/html" in (call.header("accept") or "").lower():
         return pages.asking_to_confirm(call, topic)
     return await confirm_at_once(call)
 
 
 async def confirm_at_once(call: Call) -> Reply:
     """What the button of the page does."""
-    topic, subscription = await _confirm(call)
+    return _confirmed(call, *await _confirm(call))
+
+
+def _confirmed(call: Call, topic: Topic, subscription: Subscription) -> Reply:
     leave = ""
     if subscription.protocol not in _MACHINES:
         leave = call.services.engine.subscriptions.leave_link(subscription)

@@ -321,10 +321,18 @@ class Subscriptions:
             raise Refused("SMN.0013")
 
     async def of_token(
-        self, token: str, topic_urn: str | None = None, endpoint: str | None = None
+        self,
+        token: str,
+        topic_urn: str | None = None,
+        endpoint: str | None = None,
+        *,
+        used: bool = False,
     ) -> tuple[Topic, Subscription]:
-        """What the link to confirm is about. Code: SMN.0022, also for others' topic or endpoint."""
-        claims = self._links.read_token(token, self._clock.now_ms())
+        """What the link to confirm is about. Code: SMN.0022, also for others' topic or endpoint.
+
+        ``used``: an expired one will do where it, or another, has confirmed the subscription.
+        """
+        claims = self._links.read_token(token)
         topic = await self._records.read(claims.topic_id)
         if topic is None or (topic_urn and topic_urn != topic.urn):
             raise Refused("SMN.0022")
@@ -333,6 +341,8 @@ class Subscriptions:
             raise Refused("SMN.0022", "The subscription is gone.")
         if endpoint and endpoint != subscription.endpoint:
             raise Refused("SMN.0022")
+        if not (used and subscription.status is Status.CONFIRMED):
+            claims.check(self._clock.now_ms())
         return topic, subscription
 
     async def confirm(

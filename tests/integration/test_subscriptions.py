@@ -79,6 +79,21 @@ async def test_a_link_dies_with_its_subscription(
         await engine.subscriptions.confirm(token)
 
 
+async def test_an_expired_link_is_good_for_who_has_confirmed(engine: Engine, topic: Topic) -> None:
+    """It tells which subscription it is and confirms nothing; once left it is worth nothing."""
+    found = await engine.subscribe(topic.urn, "http", "http://127.0.0.1:9/", confirmed=True)
+    token = engine.links.token(topic.id, found.id, engine.clock.now_ms() - 1)
+    _, used = await engine.subscriptions.of_token(token, used=True)
+    assert used.urn == found.urn
+    before = await snapshot(engine.store)
+    with pytest.raises(Refused, match="expired"):
+        await engine.subscriptions.confirm(token)
+    assert await snapshot(engine.store) == before
+    await engine.subscriptions.unsubscribe(found.urn)
+    with pytest.raises(Refused, match="expired"):
+        await engine.subscriptions.of_token(token, used=True)
+
+
 async def test_asking_again_invites_again(engine: Engine, topic: Topic, receiver: Receiver) -> None:
     """The same endpoint is the same subscription; while unconfirmed it is invited anew."""
     first, new = await engine.subscriptions.add(topic.urn, "http", receiver.url("one"))

@@ -184,6 +184,28 @@ async def test_who_has_confirmed_is_not_asked_again(client: Client, engine: Fake
     assert "<button>" not in page
 
 
+@pytest.mark.parametrize("protocol", ["email", "sms", "callnotify"])
+async def test_an_expired_link_shows_who_has_confirmed_how_to_leave(
+    client: Client, engine: FakeEngine, protocol: str
+) -> None:
+    """Short messages have no other; whoever has not confirmed is refused as before."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}"
+    await client.call("POST", target, sign=False)
+    engine.subscriptions.expired = True
+    answer = await client.call("GET", target, headers=BROWSER, sign=False)
+    assert answer.status == 200
+    assert f"unsubscribe?subscription_urn={subscription.urn}&amp;sig=good" in answer.raw.decode()
+    assert (await client.call("POST", target, sign=False)).status == 403
+    for path in CONFIRM:
+        assert (await client.call("GET", f"{path}?token={ID}", sign=False)).status == 403
+    other, _ = await engine.subscriptions.add(TOPIC, protocol, "somebody else")
+    target = f"/smn/subscription/confirm?token={other.id}"
+    answer = await client.call("GET", target, headers=BROWSER, sign=False)
+    assert answer.status == 403
+    assert engine.subscriptions.known[other.urn].status is Status.UNCONFIRMED
+
+
 @pytest.mark.parametrize(("protocol", "headers"), [("http", BROWSER), ("email", {})])
 async def test_a_program_confirms_by_get(
     client: Client, engine: FakeEngine, protocol: str, headers: dict[str, str]
