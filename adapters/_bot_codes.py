@@ -22,8 +22,9 @@ class Codes:
     """A platform's codes: in which member its answers hold them, and what they mean.
 
     A code of ``wait`` means "too often" and gives the least wait in seconds, one of ``often``
-    does so if its text says it, one of ``again`` is trouble that may pass. All others are
-    final, ``meanings`` or not.
+    does so if its text says it, one of ``again`` is trouble that may pass. One of ``stale``
+    refuses a signature for its age if its text holds these words. All others are final,
+    ``meanings`` or not.
     """
 
     member: tuple[str, ...]
@@ -31,10 +32,17 @@ class Codes:
     wait: Mapping[int | str, int] = field(default_factory=dict)
     often: frozenset[int | str] = frozenset()
     again: frozenset[int | str] = frozenset()
+    stale: Mapping[int | str, str] = field(default_factory=dict)
     meanings: Mapping[int | str, str] = field(default_factory=dict)
 
-    def judge(self, answer: Answer, now_ms: int, secrets: Iterable[str] = ()) -> Outcome:
-        """The outcome that an answer means; it names no secret, whatever the answer repeats."""
+    def judge(
+        self, answer: Answer, now_ms: int, secrets: Iterable[str] = (), *, signed: bool = False
+    ) -> Outcome:
+        """The outcome that an answer means; it names no secret, whatever the answer repeats.
+
+        What was ``signed`` and is refused as stale is worth one more attempt, which has its own
+        turn and is signed anew.
+        """
         found = read(answer.body)
         code = code_of(found, *self.member)
         if code == 0 and answer.status < 300:
@@ -52,6 +60,8 @@ class Codes:
             return Throttled(now_ms + wait_s * 1000, reason, answer.status)
         if code in self.again or (answer.status >= 500 and code not in self.meanings):
             return Retry(reason, answer.status, answer=text)
+        if signed and code in self.stale and self.stale[code] in text.lower():
+            return Retry(reason, answer.status, answer=text, once=True)
         return Rejected(reason, answer.status, text)
 
 

@@ -151,7 +151,8 @@ class WebhookBot(PlainAdapter, ABC):
             )
         except TransportError as error:
             return error.outcome
-        return self.CODES.judge(answer, self._clock.now_ms(), target.secrets)
+        now_ms, signed = self._clock.now_ms(), bool(target.secret)
+        return self.CODES.judge(answer, now_ms, target.secrets, signed=signed)
 
     def _token(self, endpoint: str) -> str | None:
         """The secret in an endpoint; None if it is none of these bots'."""

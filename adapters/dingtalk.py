@@ -90,6 +90,7 @@ class DingTalkAdapter(WebhookBot):
         text=("errmsg",),
         wait={130101: _BLOCK_S, 410100: PAUSE_S},
         again=frozenset({-1}),
+        stale={310000: "timestamp"},
         meanings={
             -1: "the platform is busy",
             130101: "too often",

@@ -54,6 +54,7 @@ class LarkAdapter(WebhookBot):
         wait={11232: PAUSE_S, 11233: PAUSE_S},
         often=frozenset({9499}),
         again=frozenset({-1}),
+        stale={19021: ""},  # the same text where the signature itself is wrong
         meanings={
             -1: "the platform is busy",
             9499: "the platform cannot read the message",

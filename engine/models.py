@@ -229,7 +229,7 @@ class Retry:
 
     ``after_ms`` is a lower bound for the wait that the endpoint asked for. ``unanswered``: the
     recipient was called and did not take it, so that it is the turn of others where a polling
-    policy names them (`Limits.rounds`).
+    policy names them (`Limits.rounds`). ``once``: after a second attempt it is final.
     """
 
     reason: str
@@ -237,6 +237,7 @@ class Retry:
     after_ms: int = 0
     answer: str = ""
     unanswered: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

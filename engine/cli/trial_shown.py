@@ -154,12 +154,12 @@ def _meaning(outcome: Outcome, record: Record, settings: Settings) -> tuple[str,
                 )
             return "delivered", f"whoever was asked has taken the message{code}."
         case Retry(reason=reason, answer=answer):
-            delays = ", ".join(f"{delay:g}" for delay in settings.retry_delays)
+            delays = [f"{delay:g}" for delay in settings.retry_delays]
+            how = f"after {', '.join(delays)} s as long as it fails"
+            if outcome.once:
+                how = f"once, after {', '.join(delays[:1])} s"
             said = f" It said: {answer}" if answer else ""
-            return "retry", (
-                f"{reason}{code}. A worker would try again, after {delays} s"
-                f" as long as it fails.{said}"
-            )
+            return "retry", f"{reason}{code}. A worker would try again, {how}.{said}"
         case Throttled(reason=reason, until_ms=until_ms):
             wait_s = max(round(until_ms / 1000 - time.time()), 0)
             return "throttled", f"{reason}{code}. A worker would wait {wait_s} s; no try is spent."

@@ -10,7 +10,7 @@ import json
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from engine.models import NOTHING_SENT, End
+from engine.models import NOTHING_SENT, End, Rejected, Retry
 from engine.pipeline.pages import NO_PAGE
 from engine.policy import detection, filters
 
@@ -315,8 +315,10 @@ class Batch:
         if self.once:
             self.report = detection.judge(End.DELIVERED, code, "", "").encode()
 
-    def judge(self, delivery: Delivery, failure: Failure) -> Failure:  # noqa: ARG002 - rounds do
-        """What an attempt that was no success comes to for this message: what it is."""
+    def judge(self, delivery: Delivery, failure: Failure) -> Failure:
+        """What an attempt that was no success comes to for this message."""
+        if isinstance(failure, Retry) and failure.once and delivery.tries:
+            return Rejected(failure.reason, failure.code, failure.answer)
         return failure
 
     def use_turn(self, seat: int) -> None:

@@ -75,7 +75,7 @@ class PolledBatch(Batch):
             and self.rounds.place(delivery.entry.id) is not None
         ):
             return Rejected(failure.reason, failure.code, failure.answer)
-        return failure
+        return super().judge(delivery, failure)
 
     def take_flush(self, mode: str) -> Flush:
         """Everything not yet written, and all marks."""

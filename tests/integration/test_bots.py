@@ -16,7 +16,7 @@ from engine.app import Engine
 from engine.models import End
 from tests.engines import all_ended, open_engine, working
 from tests.platforms.apps import DingTalkApps, WeLink
-from tests.platforms.bots import Bot, Platform, served
+from tests.platforms.bots import Bot, Platform, Refusal, served
 from tests.platforms.dingtalk import DingTalk
 from tests.platforms.lark import Lark
 from tests.platforms.wecom import WeCom
@@ -211,6 +211,31 @@ def test_a_burst_that_outlasts_its_time_to_live_ends(
             assert len(here.bot.shown) == delivered
             dead = await here.engine.dead_letters(here.urn, limit=1000)
             assert [letter.end for letter in dead] == [End.EXPIRED] * (100 - delivered)
+
+    virtually(scene)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "code", "text"),
+    [("dingding", 310000, "invalid timestamp"), ("feishu", 19021, "sign match fail")],
+)
+def test_a_stale_signature_is_made_once_more(
+    protocol: str,
+    code: int,
+    text: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a turn of its own; where that does not help the delivery is dead after two attempts."""
+
+    async def scene() -> None:
+        async with ground(CASES[protocol], redis_url, tmp_path, monkeypatch) as here:
+            here.bot.trouble = Refusal(code, text)
+            await here.burst(30)
+            assert here.platform.refusals == [code] * 60
+            letters = await here.engine.dead_letters(here.urn, limit=1000)
+            assert {(letter.end, letter.tries) for letter in letters} == {(End.REJECTED, 2)}
 
     virtually(scene)
 

@@ -46,10 +46,10 @@ class DingTalk(Platform):
         bot = self.bots.get(query.get("access_token", ""))
         if bot is None:
             raise Refusal(300005, "token is not exist")
-        if bot.trouble is not None:
-            raise bot.trouble
         if not all(pace.allows(self.now_ms()) for pace in bot.paces):
             raise Refusal(130101, "send too fast, exceed 20 times per minute")
+        if bot.trouble is not None:
+            raise bot.trouble
         if len(request.body) > MOST_BYTES:
             raise Refusal(460101, "message too long, exceed 20000 bytes")
         body = read_object(request.body, BAD_BODY)

@@ -46,10 +46,10 @@ class Lark(Platform):
         bot = self.bots.get(token)
         if bot is None:
             raise Refusal(19001, "param invalid: incoming webhook access token invalid")
-        if bot.trouble is not None:
-            raise bot.trouble
         if not all(pace.allows(self.now_ms()) for pace in bot.paces):
             raise Refusal(11232, "frequency limited")
+        if bot.trouble is not None:
+            raise bot.trouble
         if len(request.body) > MOST_BYTES:
             raise BAD_BODY
         if not request.headers.get("Content-Type", "").startswith("application/json"):

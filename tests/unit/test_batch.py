@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.models import End
+from engine.models import End, Rejected, Retry
 from engine.pipeline.batch import Batch, Delivery, Try
 from engine.pipeline.pages import EndpointState, Entry, Page
 from engine.store.ledger import Row, Waiting
@@ -39,6 +39,22 @@ def test_a_delivered_seat_is_a_line_and_a_count(batch: Batch) -> None:
     assert json.loads(flush.lines) == [[ID, 'http://e/"ä', "delivered", 200, 2_000, 5, "", 1]]
     assert flush.counters == "http:attempted 1 http:delivered 1"
     assert (flush.dead, flush.dead_count) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [
+        (0, Retry("stale", 200, answer="old", once=True)),
+        (1, Rejected("stale", 200, "old")),
+        (4, Rejected("stale", 200, "old")),
+    ],
+)
+def test_what_is_worth_one_more_attempt_has_one(
+    batch: Batch, tries: int, expected: Retry | Rejected
+) -> None:
+    """The second that ends so is final, whatever the first was refused for."""
+    delivery = Delivery(batch, 0, entry(ID, "http://e/"), tries)
+    assert batch.judge(delivery, Retry("stale", 200, answer="old", once=True)) == expected
 
 
 @pytest.mark.parametrize("end", [e for e in End if e.buried])

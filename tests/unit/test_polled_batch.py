@@ -73,6 +73,13 @@ def test_a_round_is_one_call(
     assert batch.judge(_delivery(batch, seat), outcome) == expected
 
 
+def test_what_is_worth_one_more_attempt_is_so_in_a_round_too() -> None:
+    """As for every other message."""
+    batch = _batch({0: entry(A)})
+    again = Delivery(batch, 0, batch.page.entries[0], 1)
+    assert batch.judge(again, Retry("stale", 200, once=True)) == Rejected("stale", 200)
+
+
 @pytest.mark.parametrize(
     ("written", "more"), [("000", True), ("010", False), ("02", False), ("", False)]
 )

@@ -331,6 +331,15 @@ def test_the_outcome_says_what_a_worker_would_do(
     assert says in done.stdout.splitlines()[-1]
 
 
+def test_what_is_tried_once_more_is_said_so(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature that is refused for its age."""
+    server.body = b'{"errcode":310000,"errmsg":"invalid timestamp"}'
+    done = tocsin_send("dingding", to_a_bot(server, monkeypatch), "-e", f"sign_secret={SECRET}")
+    assert "A worker would try again, once, after 5 s." in done.stdout.splitlines()[-1]
+
+
 def test_no_answer_is_shown_as_such() -> None:
     """A refused connection is the commonest reason of all."""
     done = tocsin_send("http", "http://127.0.0.1:1/", "--allow-endpoints", "127.0.0.0/8")
