@@ -42,6 +42,9 @@ class Pager:
         if not (endpoint.isascii() and endpoint.isalnum() and len(endpoint) < 64):
             raise Refused("SMN.0012", "It must be a pager's number.")
 
+    def peer(self, subscription: Subscription) -> str:
+        return subscription.endpoint
+
     def prepare(self, subscription: Subscription) -> str:
         return subscription.endpoint
 
@@ -98,6 +101,16 @@ class PagerCase(AdapterConformance):
 
 class TestPager(PagerCase):
     """The good one passes."""
+
+
+class Anonymous(Pager):
+    def peer(self, subscription: Subscription) -> str:
+        return ""
+
+
+class Distinguishes(Pager):
+    def peer(self, subscription: Subscription) -> str:
+        return subscription.id
 
 
 class Waits(Pager):
@@ -241,6 +254,8 @@ BROKEN: list[tuple[type[Pager], str, str]] = [
     (Shouts, "test_the_notice_is_one_sentence_or_nothing", "not one line"),
     (AcceptsAll, "test_a_bad_endpoint_gets_its_code", "accepted"),
     (Stumbles, "test_a_hostile_endpoint_is_refused", "raised ValueError"),
+    (Anonymous, "test_who_is_reached_has_one_name", "names nobody"),
+    (Distinguishes, "test_who_is_reached_has_one_name", "not of the receiver alone"),
     (Waits, "test_render_and_prepare_are_pure", "must not be async"),
     (Changes, "test_render_and_prepare_are_pure", "equal values"),
     (Forgets, "test_every_kind_is_sent_in_every_language", "does not show its link"),
