@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests import function_gateway, push_kit, receiver
+from tests.endpoints import certificate_for
 from tests.function_gateway import function_graph
 from tests.phone_gateway import phone_gateway
 from tests.platforms import bots
@@ -74,10 +77,15 @@ class Reader:
 
 @dataclass
 class Everywhere:
-    """All readers, and the settings under which adapters find their servers."""
+    """All readers, and the settings under which adapters find their servers.
+
+    Certificates of servers are made in ``folder``; ``trust`` is a client's that knows them.
+    """
 
     stack: AsyncExitStack
     now_ms: Callable[[], int]
+    folder: Path
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     readers: list[Reader] = field(default_factory=list)
     certificate_pem: bytes = b""
@@ -104,14 +112,23 @@ class Everywhere:
             )
 
     async def _web(self) -> None:
-        server = await self.stack.enter_async_context(receiver.served())
+        certificate, key = certificate_for("127.0.0.1", self.folder)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+        self.trust.load_verify_locations(certificate)
+        for protocol, context in (("http", None), ("https", tls)):
+            server = await self.stack.enter_async_context(receiver.served(context))
+            read = self._webhook_reads(protocol)
+            self.readers.append(Reader(protocol, server.url("hook"), _taker(server.arrivals), read))
 
+    def _webhook_reads(self, protocol: str) -> Callable[[Sent, receiver.Arrival], None]:
         def read(sent: Sent, arrival: receiver.Arrival) -> None:
             found = json.loads(arrival.body.decode())
-            assert (found.get("subject", ""), found["message"]) == (sent.subject, sent.text("http"))
+            said = found.get("subject", ""), found["message"]
+            assert said == (sent.subject, sent.text(protocol))
             self._verify(found)
 
-        self.readers.append(Reader("http", server.url("hook"), _taker(server.arrivals), read))
+        return read
 
     def _verify(self, message: Mapping[str, str]) -> None:
         """As the contract tells receivers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -115,8 +116,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Receiver]:
-    """A receiver on a real port of this machine."""
+async def served(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """A receiver on a real port of this machine; with a server's ``tls`` its URLs are https."""
     receiver = Receiver()
 
     async def answer(request: web.Request) -> web.Response:
@@ -135,10 +136,10 @@ async def served() -> AsyncIterator[Receiver]:
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        receiver.base = f"http://{host}:{port}"
+        receiver.base = f"{'https' if tls else 'http'}://{host}:{port}"
         yield receiver
     finally:
         await runner.cleanup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from huaweicloudsdksmn import v2 as smn
@@ -21,6 +23,7 @@ from tests import apple_push as apple
 from tests import function_gateway, push_kit
 from tests.apple import push_certificate
 from tests.apple_push import apple_push
+from tests.endpoints import certificate_for
 from tests.function_gateway import function_graph
 from tests.phone_gateway import phone_gateway
 from tests.platforms.bots import served
@@ -87,10 +90,11 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """Everything started, everybody subscribed."""
     made = World()
     async with AsyncExitStack() as stack:
+        monkeypatch.setenv("SSL_CERT_FILE", str(await _serve_webhooks(made, stack, tmp_path)))
         await _serve_everything(made, stack)
         await _serve_phones(made, stack, tmp_path)
         tables = "".join(_toml(name, table) for name, table in made.tables.items())
@@ -101,7 +105,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         made.sdk = build_client(credentials)
         given = {"data": running.data, "config": tmp_path / "tocsin.toml"}
         async with attach({**given, "allow_endpoints": "127.0.0.0/8"}) as engine:
-            assert set(made.endpoints) | {"application"} == set(engine.adapters) - {"https"}
+            assert set(made.endpoints) | {"application"} == set(engine.adapters)
             assert set(made.devices) == PLATFORMS - {"APNS_SANDBOX"}
             topic = await engine.create_topic("everybody")
             made.topic = topic.urn
@@ -118,10 +122,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
-    """A server on this machine for every protocol, as strict as its documentation."""
+async def _serve_webhooks(made: World, stack: AsyncExitStack, folder: Path) -> Path:
+    """Servers for ``http`` and ``https``; the certificate by which the second is trusted."""
 
-    async def hook(_: web.Request) -> web.Response:
+    async def hook(request: web.Request) -> web.Response:
+        if request.secure:
+            made.taps["https"].note(await request.read())
         return web.Response()
 
     app = web.Application()
@@ -129,10 +135,20 @@ async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    (folder / "webhooks").mkdir()
+    certificate, key = certificate_for("127.0.0.1", folder / "webhooks")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    http = await stack.enter_async_context(tap(runner.addresses[0][1]))
-    made.add("http", http, f"http://127.0.0.1:{http.port}/")
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    for protocol, (_, port) in zip(("http", "https"), runner.addresses, strict=True):
+        tapped = await stack.enter_async_context(tap(port))
+        made.add(protocol, tapped, f"{protocol}://127.0.0.1:{tapped.port}/")
+    return certificate
 
+
+async def _serve_everything(made: World, stack: AsyncExitStack) -> None:
+    """A server on this machine for every other protocol, as strict as its documentation."""
     mail = await stack.enter_async_context(tap((await stack.enter_async_context(relay())).port))
     one = {"host": "127.0.0.1", "port": mail.port, "tls": "none"}
     made.tables["smtp"] = {"relays": [one], "sender": "tocsin@example.com"}

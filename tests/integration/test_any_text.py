@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 
 from engine.app import Engine
 from engine.errors import Refused
+from engine.guard import AddressGuard
 from engine.settings import Settings
 from engine.testing import hostile
+from engine.transport import AiohttpTransport
 from tests.api_client import Client, serving
 from tests.engines import all_ended, open_engine, working
 from tests.everywhere import Everywhere, Sent
@@ -234,17 +236,19 @@ async def _scene(stack: AsyncExitStack, url: str, data: Path, settings: Settings
     def now_ms() -> int:
         return engines[0].clock.now_ms()
 
-    everywhere = Everywhere(stack, now_ms)
+    everywhere = Everywhere(stack, now_ms, data)
     await everywhere.start()
+    transport = AiohttpTransport(AddressGuard("127.0.0.0/8"), tls=everywhere.trust)
+    stack.push_async_callback(transport.close)
     engine = await stack.enter_async_context(
-        open_engine(url, data, tables=everywhere.tables, shards=1)
+        open_engine(url, data, transport, tables=everywhere.tables, shards=1)
     )
     engines.append(engine)
     account = await engine.accounts.bootstrap()
     client, _ = await stack.enter_async_context(serving(engine, settings, account))
     topic = (await engine.create_topic("everybody")).urn
     await everywhere.subscribe(engine, topic)
-    assert {one.protocol for one in everywhere.readers} == set(engine.adapters) - {"https"}
+    assert {one.protocol for one in everywhere.readers} == set(engine.adapters)
     template = await engine.templates.create(account.project_id, "any", "default", "x")
     return Scene(engine, client, everywhere, topic, template)
 
