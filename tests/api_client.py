@@ -268,10 +268,13 @@ class FakeSubscriptions:
         urn = subscription.urn
         return f"https://smn.example/smn/subscription/unsubscribe?subscription_urn={urn}&sig=good"
 
-    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
-        await self.of_link(subscription_urn, sig)
-        del self.known[subscription_urn]
+    def return_link(self, subscription: Subscription) -> str:
         return "https://smn.example/smn/subscription/confirm?token=t&topic_urn=<b>"
+
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
+        _, found = await self.of_link(subscription_urn, sig)
+        del self.known[subscription_urn]
+        return self.return_link(found)
 
 
 class FakeDirectory:

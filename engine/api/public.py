@@ -21,6 +21,8 @@ _MACHINES: Final = {"http", "https"}
 
 All others' are people, before whom scanners of mail follow the links.
 """
+_LOOK: Final = "HEAD"
+"""Answers as GET would, and follows no link: scanners of mail and previews of chats send it."""
 
 
 class Confirm(Query):
@@ -132,9 +134,11 @@ def _confirming(call: Call) -> tuple[str, str | None, str | None]:
 
 
 async def _confirm(call: Call) -> tuple[Topic, Subscription]:
+    """What is confirmed, or, for HEAD, would be."""
     subscriptions, link = call.services.engine.subscriptions, _confirming(call)
     found = await subscriptions.of_token(*link)
-    await subscriptions.confirm(*link)
+    if call.method != _LOOK:
+        await subscriptions.confirm(*link)
     return found
 
 
@@ -149,9 +153,11 @@ def _cancelling(call: Call) -> tuple[str, str | None]:
 
 
 async def _unsubscribe(call: Call) -> tuple[Topic, str]:
-    """The topic that was left, and the link to subscribe to it again."""
+    """The topic that is left, or, for HEAD, would be, and the link to subscribe to it again."""
     subscriptions, link = call.services.engine.subscriptions, _cancelling(call)
-    topic, _ = await subscriptions.of_link(*link)
+    topic, subscription = await subscriptions.of_link(*link)
+    if call.method == _LOOK:
+        return topic, subscriptions.return_link(subscription)
     return topic, await subscriptions.unsubscribe(*link)
 
 

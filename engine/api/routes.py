@@ -60,8 +60,8 @@ class Route:
 
     ``path`` is a template with ``{name}`` for a segment. ``success`` is the status of a body
     that the handler returns bare; ``also`` lists its other good ones. ``quiet`` keeps successes
-    out of the log. ``changes`` marks a GET that changes something, which HEAD must then not
-    reach.
+    out of the log. ``changes`` marks a GET that changes something: its handler is called for HEAD,
+    too, and must only look then.
 
     ``query`` and ``body`` are what is read from the request, ``answer`` is what a success shows.
     ``errors`` are the contract codes of its own, beside those that models and paths imply;
@@ -150,7 +150,7 @@ class Router:
                 "The API does not exist or has not been published in the environment.",
             )
         known = node.routes.get("GET" if method == "HEAD" else method)
-        if known is None or (method == "HEAD" and known[0].changes):
+        if known is None:
             raise Failure(404, "APIGW.0101", "The API does not exist.")
         route, names = known
         return route, tuple(zip(names, values, strict=True))

@@ -373,13 +373,17 @@ class Subscriptions:
         """The link by which its holder cancels a subscription."""
         return self._links.unsubscribe(subscription)
 
+    def return_link(self, subscription: Subscription) -> str:
+        """The link by which who has left subscribes again, for 48 hours."""
+        return self._invitations.link(subscription)
+
     async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
         """Cancel by the link in a message; returns the link to subscribe again.
 
         Codes: SMN.0014, SMN.0013, and 403 SMN.0001 for a wrong or missing ``sig``.
         """
         topic, subscription = await self.of_link(subscription_urn, sig)
-        link = self._invitations.link(subscription)
+        link = self.return_link(subscription)
         if not await self._roster.set_status(subscription, Status.CANCELLED):
             raise Refused("SMN.0013")
         if subscription.status is Status.CONFIRMED:

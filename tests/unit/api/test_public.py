@@ -85,12 +85,39 @@ async def test_a_bad_cancellation_changes_nothing(
     assert URN in engine.subscriptions.known
 
 
-async def test_looking_at_a_link_does_not_follow_it(client: Client, engine: FakeEngine) -> None:
-    """Mail scanners send HEAD."""
-    for path in (*UNSUBSCRIBE, "/smn/subscription/unsubscribe"):
-        answer = await client.call("HEAD", f"{path}?subscription_urn={URN}", sign=False)
-        assert answer.status == 404
-    assert URN in engine.subscriptions.known
+LOOKED_AT = [
+    *(f"{path}?token={ID}" for path in (*CONFIRM, "/smn/subscription/confirm")),
+    *(f"{path}?subscription_urn={URN}" for path in (*UNSUBSCRIBE, "/smn/subscription/unsubscribe")),
+]
+"""Links to confirm and to unsubscribe with."""
+
+
+@pytest.mark.parametrize("target", LOOKED_AT)
+@pytest.mark.parametrize("bad", ["", "0"])
+async def test_looking_at_a_link_does_not_follow_it(
+    client: Client, engine: FakeEngine, target: str, bad: str
+) -> None:
+    """Mail scanners send HEAD: it has the headers of a GET, no body, and changes nothing."""
+    before = engine.subscriptions.known.copy()
+    looked = await client.call("HEAD", target + bad, sign=False)
+    assert engine.subscriptions.known == before
+    answer = await client.call("GET", target + bad, sign=False)
+    assert (looked.status, looked.raw) == (answer.status, b"")
+    for name in answer.headers.keys() - {"Date", "X-Request-Id", "X-Request-ID"}:
+        assert looked.headers[name] == answer.headers[name]
+
+
+async def test_looking_at_a_persons_link_shows_the_question(
+    client: Client, engine: FakeEngine
+) -> None:
+    """As a browser would see it, and a program too, whose GET confirms."""
+    subscription, _ = await engine.subscriptions.add(TOPIC, "email", "somebody")
+    target = f"/smn/subscription/confirm?token={subscription.id}"
+    for headers in (BROWSER, {}):
+        answer = await client.call("HEAD", target, headers=headers, sign=False)
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert engine.subscriptions.known[subscription.urn].status is Status.UNCONFIRMED
 
 
 @pytest.mark.parametrize(
