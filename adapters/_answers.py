@@ -13,6 +13,8 @@ from engine.ports import Answer
 
 DELIVERED: Final = {status: Delivered(status) for status in range(200, 300)}
 _SNIPPET: Final = 200
+# More than is shown: a secret at its end must be seen as a whole.
+_LOOKED_AT: Final = 20 * _SNIPPET
 # A shorter text is hardly a secret, and what it stands in could not be read any more.
 _SECRET: Final = 4
 
@@ -40,8 +42,12 @@ def throttle(answer: Answer, now_ms: int) -> Outcome | None:
 
 def snippet(body: bytes, secrets: Iterable[str] = ()) -> str:
     """The first words of an answer, as one printable line without the secrets."""
-    # More than is shown: a secret at its end must be seen as a whole.
-    text = body[: 20 * _SNIPPET].decode(errors="replace")
+    return line(body[:_LOOKED_AT].decode(errors="replace"), secrets)
+
+
+def line(text: str, secrets: Iterable[str] = ()) -> str:
+    """The same of what an answer says."""
+    text = text[:_LOOKED_AT]
     for secret in secrets:
         for word in (secret, *secret.split()):  # "Bearer x": whoever repeats it may leave one out
             if len(word) >= _SECRET:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from adapters._answers import line
 from engine.models import Delivered, Outcome, Rejected, Retry, Throttled
 from engine.ports import Answer
 
 PAUSE_S: Final = 60
 """The least wait after an answer that says "too often": all platforms count by the minute."""
-_SNIPPET: Final = 200
 _OFTEN: Final = re.compile(r"frequen|too (?:fast|many|often)|rate.?limit|限流|频", re.IGNORECASE)
 
 
@@ -88,11 +88,7 @@ def by_status(answer: Answer, now_ms: int) -> Outcome:
 
 def shown(text: object, secrets: Iterable[str] = ()) -> str:
     """The first words of what a platform says, as one printable line without secrets."""
-    found = str(text)[: 16 * _SNIPPET] if isinstance(text, str | int) else ""
-    for secret in secrets:
-        found = found.replace(secret, "***")
-    printable = "".join(character if character.isprintable() else " " for character in found)
-    return " ".join(printable.split())[:_SNIPPET]
+    return line(str(text), secrets) if isinstance(text, str | int) else ""
 
 
 def code_of(found: Mapping[str, Any], *members: str) -> int | str | None:

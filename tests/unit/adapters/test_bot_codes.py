@@ -79,4 +79,7 @@ def test_what_an_answer_repeats_of_secrets_is_hidden() -> None:
     )
     assert isinstance(found, Rejected)
     assert found.answer == "bad token *** [31m of ***"
+    found = judged({"code": 9, "msg": "bad token"}, 200, ("https://x?t=a", "a"))
+    assert isinstance(found, Rejected)
+    assert found.answer == "bad token"  # a letter is no secret, and would be in every word
     assert len(shown("x" * 10_000)) == 200
