@@ -127,7 +127,9 @@ async def test_it_waits_while_its_endpoint_is_parked(
             for _ in range(2):
                 await _send(engine, home, endpoint)
             await all_ended(engine)
-            shard = engine.keys.shard_of_hash(engine.vault.keyed_hash(endpoint, "health"))
+            shard = engine.keys.shard_of_hash(
+                engine.vault.keyed_hash(f"http\n{endpoint}", "health")
+            )
             parked = engine.keys.parked(shard)
             await eventually(lambda: engine.store.call("ZCARD", parked), "it is parked")
             message_id = await _send(engine, home, endpoint)

@@ -45,7 +45,8 @@ async def test_a_text_reaches_the_gateway_through_its_throttling(
         assert gateway.orders == [order]
         lines = await engine.delivery_log(topic.urn)
         assert [(line.status, line.http_code) for line in lines] == [("DELIVERED", 200)]
-        assert [attempt.code for attempt in lines[0].attempts] == [500, 200]
+        codes = [attempt.code for attempt in lines[0].attempts]
+        assert codes == [200, 429, 500, 400, 429, 200]
 
 
 async def test_a_refusal_is_a_dead_letter_without_the_key(
