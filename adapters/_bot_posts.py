@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,6 +89,27 @@ def compose(message: Message, protocol: str) -> Post:
             mobiles=tuple(at.get("atMobiles", ())),
             users=tuple(at.get("atUserIds", ())),
         ),
+    )
+
+
+def merged(posts: Sequence[Post]) -> Post:
+    """All texts below their headings, a blank line between them, and all who are mentioned.
+
+    It is Markdown if one of them is.
+    """
+    first = posts[0]
+    return Post(
+        first.message_id,
+        "\n\n".join(post.headed for post in posts),
+        title=first.title,
+        markdown=any(post.markdown for post in posts),
+        color=next((post.color for post in posts if post.color), ""),
+        at=At(
+            everyone=any(post.at.everyone for post in posts),
+            mobiles=tuple(dict.fromkeys(n for post in posts for n in post.at.mobiles)),
+            users=tuple(dict.fromkeys(n for post in posts for n in post.at.users)),
+        ),
+        merged=True,
     )
 
 

@@ -53,12 +53,17 @@ class BotSettings(AdapterSettings):
         )
 
 
-class WebhookSettings(BotSettings):
-    """Of bots behind webhooks: where there are such bots beside the platform's own."""
+class DigestSettings(BotSettings):
+    """Of bots that have rates, for which messages may have to wait."""
 
     digest: bool = Field(
         default=False, description="what has to wait for the bot's rate goes out as one message"
     )
+
+
+class WebhookSettings(DigestSettings):
+    """Of bots behind webhooks: where there are such bots beside the platform's own."""
+
     base_urls: list[str] = Field(
         default_factory=list,
         description="private deployments whose webhooks are taken too: what stands before"

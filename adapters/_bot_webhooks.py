@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from adapters._bot_codes import Codes
 from adapters._bot_fitting import json_bytes
-from adapters._bot_posts import At, Post, compose
+from adapters._bot_posts import Post, compose, merged
 from adapters._bot_requests import JSON_HEADERS, in_order, wire
 from adapters._bot_settings import WebhookSettings
 from engine.errors import Refused
@@ -100,24 +100,8 @@ class WebhookBot(PlainAdapter, ABC):
         return _OWN_BYTES + sum(len(wire(body)) for body in self.bodies(content, ""))
 
     def merge(self, contents: Sequence[Post]) -> Post:
-        """All texts below their headings, a blank line between them, and all who are mentioned.
-
-        It is Markdown if one of them is.
-        """
-        first = contents[0]
-        return Post(
-            first.message_id,
-            "\n\n".join(post.headed for post in contents),
-            title=first.title,
-            markdown=any(post.markdown for post in contents),
-            color=next((post.color for post in contents if post.color), ""),
-            at=At(
-                everyone=any(post.at.everyone for post in contents),
-                mobiles=tuple(dict.fromkeys(n for post in contents for n in post.at.mobiles)),
-                users=tuple(dict.fromkeys(n for post in contents for n in post.at.users)),
-            ),
-            merged=True,
-        )
+        """All of them as one."""
+        return merged(contents)
 
     async def send(self, content: Post, prepared: Target) -> Outcome:
         """One request a part, signed when it goes."""

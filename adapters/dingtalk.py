@@ -13,7 +13,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -22,9 +22,9 @@ from pydantic import Field, field_validator
 
 from adapters._bot_codes import PAUSE_S, Codes, code_of, read
 from adapters._bot_fitting import fit, json_bytes, room_for
-from adapters._bot_posts import Post, compose
+from adapters._bot_posts import Post, compose, merged
 from adapters._bot_requests import ask, in_order, wire
-from adapters._bot_settings import BotSettings, WebhookSettings, base_url
+from adapters._bot_settings import DigestSettings, WebhookSettings, base_url
 from adapters._bot_webhooks import Target, WebhookBot
 from adapters._tokens import App, Token, Tokens, token_of
 from engine.models import (
@@ -59,7 +59,7 @@ _QPS_S: Final = 2
 """After more than 20 requests of an application in a second; the guide advises one second."""
 
 
-class RobotSettings(BotSettings):
+class RobotSettings(DigestSettings):
     """Where applications' robots are."""
 
     api_url: str = Field(
@@ -184,7 +184,12 @@ class DingTalkBotAdapter(PlainAdapter):
 
     def __init__(self, ports: Ports) -> None:
         settings = ports.configure(RobotSettings)
-        self.limits = Limits(confirm=False, rates=settings.rates(_APP_RATE))
+        self.limits = Limits(
+            max_bytes=_ROBOT_BYTES + DingTalkAdapter.DIGEST_BYTES if settings.digest else 262_144,
+            confirm=False,
+            rates=settings.rates(_APP_RATE),
+            digest=settings.digest,
+        )
         self._robots = _Robots(ports, settings)
 
     def peer(self, subscription: Subscription) -> str:
@@ -200,8 +205,14 @@ class DingTalkBotAdapter(PlainAdapter):
         return compose(message, protocol)
 
     def size(self, content: Post) -> int:
-        """Bytes of all parts of one delivery."""
+        """Bytes of all parts of one delivery; of a digest, which must not be cut, as it is."""
+        if content.merged:
+            return _ROBOT_BYTES + json_bytes(content.text)
         return _ROBOT_BYTES + sum(len(wire(body)) for body in self._robots.bodies(content))
+
+    def merge(self, contents: Sequence[Post]) -> Post:
+        """All of them as one."""
+        return merged(contents)
 
     async def send(self, content: Post, prepared: RobotTarget) -> Outcome:
         """One request a part."""

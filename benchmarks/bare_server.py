@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
+from benchmarks import procs
 from benchmarks.environment import environment
 from engine.cli.running import collect_seldom
 
@@ -41,9 +42,7 @@ async def bare_server() -> AsyncIterator[tuple[str, int]]:
             raise RuntimeError("the bare server did not start")
         yield url, process.pid
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await procs.stop(process)
 
 
 async def _answer(request: web.BaseRequest) -> web.Response:

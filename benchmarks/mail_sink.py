@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from benchmarks import procs
 from benchmarks.machine import tool
 from benchmarks.sink import listening
 
@@ -29,9 +30,7 @@ async def mail_sink(port: int) -> AsyncIterator[None]:
         await listening(port, process)
         yield
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await procs.stop(process)
 
 
 @dataclass

@@ -1,11 +1,13 @@
-"""Processes seen from outside, through /proc: time on the processor, memory, children."""
+"""Processes seen from outside: processor time, memory, children (by /proc), and their end."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Final
 
+_PATIENCE_S: Final = 20.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,3 +56,16 @@ def _status(pid: int, name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise LookupError(f"{name} of process {pid}")
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ask a process of our own to end; kill it if it does not: nginx has been seen to go on."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -67,7 +67,7 @@ async def service(scratch: Path, **options: str) -> AsyncIterator[Service]:
         await _ready(process, scratch / "serve.log")
         yield Service(process.pid, data, _credentials(data), _socket_url(data))
     finally:
-        await _stop(process)
+        await procs.stop(process)
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ async def worker(scratch: Path, url: str, **options: str) -> AsyncIterator[int]:
         await _ready(process, scratch / "worker.log")
         yield process.pid
     finally:
-        await _stop(process)
+        await procs.stop(process)
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ async def api(scratch: Path, url: str, **options: str) -> AsyncIterator[tuple[Cr
         await _ready(process, scratch / "api.log")
         yield _credentials(data), process.pid
     finally:
-        await _stop(process)
+        await procs.stop(process)
 
 
 @asynccontextmanager
@@ -166,17 +166,6 @@ async def _ready(process: asyncio.subprocess.Process, log: Path) -> None:
     if not line.startswith("ready "):
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise RuntimeError(f"the process did not get ready: {line!r}\n{tail}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(20):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 def _credentials(data: Path) -> Credentials:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import aiohttp
 
+from benchmarks import procs
 from benchmarks.machine import tool
 
 if TYPE_CHECKING:
@@ -134,9 +135,7 @@ async def nginx(directory: Path, *, log_arrivals: bool = False) -> AsyncIterator
         yield sink
     finally:
         await sink.close()
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await procs.stop(process)
 
 
 async def listening(port: int, process: asyncio.subprocess.Process) -> None:

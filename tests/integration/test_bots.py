@@ -245,7 +245,7 @@ def test_parts_count(
     protocol: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message in three parts is three requests, which the rate leaves room for."""
-    name = {"dingding": "DINGTALK", "feishu": "LARK", "wechat": "WECOM"}[protocol]
+    name = CASES[protocol].setting.split("_")[1]
     monkeypatch.setenv(f"TOCSIN_{name}_OVERFLOW", "split")
 
     async def scene() -> None:
@@ -259,12 +259,12 @@ def test_parts_count(
     virtually(scene)
 
 
-@pytest.mark.parametrize("protocol", ["dingding", "feishu", "wechat"])
+@pytest.mark.parametrize("protocol", ["dingding", "feishu", "wechat", "dingTalkBot"])
 def test_a_digest_leaves_nothing_out(
     protocol: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two hundred messages are a few, and each of them is in one, once and whole."""
-    name = {"dingding": "DINGTALK", "feishu": "LARK", "wechat": "WECOM"}[protocol]
+    name = CASES[protocol].setting.split("_")[1]
     monkeypatch.setenv(f"TOCSIN_{name}_DIGEST", "true")
 
     async def scene() -> None:
