@@ -77,8 +77,9 @@ class WebhookBot(PlainAdapter, ABC):
     def peer(self, subscription: Subscription) -> str:
         """The bot, however the host's name is written."""
         endpoint = subscription.endpoint
-        base = self._base(endpoint) or ""
-        return base.lower() + endpoint[len(base) :]
+        found = self._path(endpoint)
+        start = 0 if found is None else found.start()
+        return endpoint[:start].lower() + endpoint[start:]
 
     def prepare(self, subscription: Subscription) -> Target:
         """What every send needs."""
@@ -140,15 +141,14 @@ class WebhookBot(PlainAdapter, ABC):
 
     def _token(self, endpoint: str) -> str | None:
         """The secret in an endpoint; None if it is none of these bots'."""
-        base = self._base(endpoint)
-        found = None if base is None else self.PATH.fullmatch(endpoint, len(base))
+        found = self._path(endpoint)
         return None if found is None else found["token"]
 
-    def _base(self, endpoint: str) -> str | None:
-        """The base URL that it begins with; None if it is none of these bots'."""
+    def _path(self, endpoint: str) -> re.Match[str] | None:
+        """What stands behind the base URL; None if it is none of these bots'."""
         for base in self._bases:
-            if endpoint[: len(base)].lower() == base.lower() and self.PATH.fullmatch(
-                endpoint, len(base)
-            ):
-                return base
+            if endpoint[: len(base)].lower() == base.lower():
+                found = self.PATH.fullmatch(endpoint, len(base))
+                if found is not None:
+                    return found
         return None

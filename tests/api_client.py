@@ -250,10 +250,10 @@ class FakeSubscriptions:
 
     async def confirm(
         self, token: str, topic_urn: str | None = None, endpoint: str | None = None
-    ) -> Subscription:
-        _, found = await self.of_token(token, topic_urn, endpoint)
+    ) -> tuple[Topic, Subscription]:
+        topic, found = await self.of_token(token, topic_urn, endpoint)
         self.known[found.urn] = found._replace(status=Status.CONFIRMED)
-        return found
+        return topic, found
 
     async def of_link(self, subscription_urn: str, sig: str | None) -> tuple[Topic, Subscription]:
         parse_subscription(subscription_urn)
@@ -271,10 +271,10 @@ class FakeSubscriptions:
     def return_link(self, subscription: Subscription) -> str:
         return "https://smn.example/smn/subscription/confirm?token=t&topic_urn=<b>"
 
-    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
-        _, found = await self.of_link(subscription_urn, sig)
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> tuple[Topic, str]:
+        topic, found = await self.of_link(subscription_urn, sig)
         del self.known[subscription_urn]
-        return self.return_link(found)
+        return topic, self.return_link(found)
 
 
 class FakeDirectory:

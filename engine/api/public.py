@@ -136,10 +136,9 @@ def _confirming(call: Call) -> tuple[str, str | None, str | None]:
 async def _confirm(call: Call) -> tuple[Topic, Subscription]:
     """What is confirmed, or, for HEAD, would be."""
     subscriptions, link = call.services.engine.subscriptions, _confirming(call)
-    found = await subscriptions.of_token(*link)
-    if call.method != _LOOK:
-        await subscriptions.confirm(*link)
-    return found
+    if call.method == _LOOK:
+        return await subscriptions.of_token(*link)
+    return await subscriptions.confirm(*link)
 
 
 def _cancelling(call: Call) -> tuple[str, str | None]:
@@ -155,10 +154,10 @@ def _cancelling(call: Call) -> tuple[str, str | None]:
 async def _unsubscribe(call: Call) -> tuple[Topic, str]:
     """The topic that is left, or, for HEAD, would be, and the link to subscribe to it again."""
     subscriptions, link = call.services.engine.subscriptions, _cancelling(call)
-    topic, subscription = await subscriptions.of_link(*link)
     if call.method == _LOOK:
+        topic, subscription = await subscriptions.of_link(*link)
         return topic, subscriptions.return_link(subscription)
-    return topic, await subscriptions.unsubscribe(*link)
+    return await subscriptions.unsubscribe(*link)
 
 
 _link = partial(Route, method="GET", auth=Auth.NONE, shape=Shape.MESSAGE, changes=True)

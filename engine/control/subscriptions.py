@@ -347,11 +347,11 @@ class Subscriptions:
 
     async def confirm(
         self, token: str, topic_urn: str | None = None, endpoint: str | None = None
-    ) -> Subscription:
+    ) -> tuple[Topic, Subscription]:
         """Confirm by the token of a link; twice is fine. Codes: those of `of_token`."""
         topic, subscription = await self.of_token(token, topic_urn, endpoint)
         await self._confirm(topic, subscription)
-        return subscription
+        return topic, subscription
 
     async def confirm_by_code(self, topic: Topic, subscription: Subscription, code: str) -> None:
         """Confirm by a code that was sent; codes SMN.0022, APIGW.0308 too many."""
@@ -377,8 +377,8 @@ class Subscriptions:
         """The link by which who has left subscribes again, for 48 hours."""
         return self._invitations.link(subscription)
 
-    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> str:
-        """Cancel by the link in a message; returns the link to subscribe again.
+    async def unsubscribe(self, subscription_urn: str, sig: str | None = None) -> tuple[Topic, str]:
+        """Cancel by the link in a message; returns what was left, and the link to return.
 
         Codes: SMN.0014, SMN.0013, and 403 SMN.0001 for a wrong or missing ``sig``.
         """
@@ -388,7 +388,7 @@ class Subscriptions:
             raise Refused("SMN.0013")
         if subscription.status is Status.CONFIRMED:
             await self._invitations.part(topic, subscription, link)
-        return link
+        return topic, link
 
     async def _confirm(self, topic: Topic, subscription: Subscription) -> None:
         if not await self._roster.set_status(subscription, Status.CONFIRMED):

@@ -44,7 +44,8 @@ async def test_a_subscriber_is_invited_and_confirms(
     await _run(engine)
     (invitation,) = receiver.of("one")
     assert json.loads(invitation.body)["type"] == "SubscriptionConfirmation"
-    confirmed = await engine.subscriptions.confirm(_link(receiver, "one")["token"], topic.urn)
+    token = _link(receiver, "one")["token"]
+    _, confirmed = await engine.subscriptions.confirm(token, topic.urn)
     assert confirmed.id == subscription.id
     late = await engine.publish(topic.urn, "in time")
     await _run(engine)
@@ -57,8 +58,9 @@ async def test_confirming_twice_is_fine(engine: Engine, topic: Topic, receiver: 
     await engine.subscribe(topic.urn, "http", receiver.url("one"))
     await _run(engine)
     token = _link(receiver, "one")["token"]
-    first = await engine.subscriptions.confirm(token)
-    assert (await engine.subscriptions.confirm(token)).id == first.id
+    _, first = await engine.subscriptions.confirm(token)
+    _, again = await engine.subscriptions.confirm(token)
+    assert again.id == first.id
 
 
 async def test_a_link_dies_with_its_subscription(
