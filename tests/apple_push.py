@@ -49,7 +49,8 @@ class ApplePush:
     """What arrived, and what is answered next instead of the truth.
 
     ``devices`` are tokens by what they are for; ``arrivals`` every whole request, whatever
-    became of it. New connections are ``silent`` if it is; ``held`` answers wait for the event.
+    became of it. The ``first`` push to each device is answered with that. New connections are
+    ``silent`` if it is; ``held`` answers wait for the event.
     ``seen`` is told of every payload. Requests that come after a goodbye are ``overlooked``.
     """
 
@@ -61,6 +62,7 @@ class ApplePush:
     pushes: list[Push] = field(default_factory=list)
     arrivals: list[str] = field(default_factory=list)
     answers: deque[tuple[int, str] | str] = field(default_factory=deque)
+    first: tuple[int, str] | None = None
     retry_after: str | None = None
     silent: bool = False
     held: asyncio.Event | None = None
@@ -176,15 +178,17 @@ class Session:
 
     def _answer(self, number: int, headers: list[tuple[str, str]], body: bytes) -> None:
         given = dict(headers)
-        self._apple.arrivals.append(given[":path"].rpartition("/")[2])
-        self._apple.seen(body)
+        token = given[":path"].rpartition("/")[2]
         answer: tuple[int, str] | str
-        if self._apple.answers:
+        if self._apple.first is not None and token not in self._apple.arrivals:
+            answer = self._apple.first
+        elif self._apple.answers:
             answer = self._apple.answers.popleft()
         else:
             answer = fault(self._apple, self._certificate, headers, body) or (200, "")
+        self._apple.arrivals.append(token)
+        self._apple.seen(body)
         if answer in {(200, ""), CUT}:
-            token = given[":path"].rpartition("/")[2]
             self._apple.pushes.append(Push(token, given, json.loads(body)))
         if self._apple.held is None:
             self._say(number, given, answer)

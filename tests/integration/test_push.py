@@ -102,7 +102,7 @@ async def test_who_is_told_to_wait_waits(
     monkeypatch.setattr("adapters._apns._MOMENT_MS", 50)
     async with phones(redis_url, tmp_path) as (engine, service, topic):
         status = 503 if told == "Shutdown" else 429
-        service.answers.extend([(status, told)] * DEVICES)
+        service.first = (status, told)
         await engine.publish(topic, ALERT)
         async with working(engine):
             await all_ended(engine)
