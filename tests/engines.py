@@ -75,7 +75,7 @@ async def working(engine: Engine, name: str = "worker-1") -> AsyncIterator[async
 
 
 async def eventually(
-    condition: Callable[[], Any], what: str, seconds: float = 15, *, pause: float = 0.005
+    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.005
 ) -> Any:
     """Wait until the condition, a function or coroutine function, holds; its result.
 
@@ -102,7 +102,7 @@ async def unfinished(engine: Engine) -> int:
     return total
 
 
-async def all_ended(engine: Engine, seconds: float = 15, *, pause: float = 0.005) -> None:
+async def all_ended(engine: Engine, seconds: float = 60, *, pause: float = 0.005) -> None:
     """Wait until no message is under way."""
 
     async def ended() -> bool:

@@ -19,7 +19,7 @@ from engine import embedded_child
 from engine.embedded_binary import find_server
 from engine.settings import Settings
 
-_START_SECONDS = 10.0
+_START_SECONDS = 30.0
 
 
 def make_settings(data: Path, **options: Any) -> Settings:

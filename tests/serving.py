@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-_READY_SECONDS = 20.0
+_READY_SECONDS = 60.0
 _CHILD = re.compile(r"child\.ready child=(\S+) pid=(\d+)")
 
 

@@ -18,7 +18,7 @@ from tests.every_operation import NOTES, noting
 from tests.sdk_client import build_client
 from tests.serving import Serve, serve
 
-_WAIT_SECONDS = 15.0
+_WAIT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,7 @@ async def test_nothing_is_lost_whoever_is_killed(
         verdict = await run_scenario(service, order, seed)
     kills = Counter(kill.kind for kill in service.kills)
     by_fault = Counter(kill.kind for kill in service.kills if kill.by == "fault")
-    print(f"{verdict}; kills {dict(kills)}, of which by fault points {dict(by_fault)}")  # noqa: T201 - shown when it fails
+    print(f"kills {dict(kills)}, of which by fault points {dict(by_fault)}; {verdict}")  # noqa: T201 - shown when it fails
     assert kills.total() >= 20
     assert all(kills[kind] >= 3 for kind in _KINDS), kills
     assert verdict.owed > 2000, "too little happened"

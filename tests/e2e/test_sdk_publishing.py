@@ -124,7 +124,7 @@ def test_an_endpoint_is_detected(sdk: smn.SmnClient, receiver: Any) -> None:
 
     def result(task: str) -> Any:
         request = smn.ShowHttpDetectResultRequest(topic_urn=topic, task_id=task)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while (found := sdk.show_http_detect_result(request)).status == 1:
             assert time.monotonic() < deadline, "the probe has no result"
             time.sleep(0.05)

@@ -29,7 +29,7 @@ PUBLISHERS: Final = 3
 AHEAD: Final = 2000
 """Deliveries owed but not made at which the publishers wait."""
 _PACE_S: Final = 0.05
-_CALM_S: Final = 60.0
+_CALM_S: Final = 240.0
 _STILL_S: Final = 3.0
 _HOPELESS_S: Final = 20.0
 """Nothing moves for so long only if it never will: leases and polls are much shorter."""
@@ -168,12 +168,12 @@ async def run_scenario(service: Whole | Workers, kills: Sequence[str], seed: int
                 await asyncio.sleep(_REST_S * (0.5 + chance.random()))
                 await service.kill(kind, chance.randrange(2))
         async with _attached(service) as engine:
-            await _calm(engine, receiver)
+            ended = await _calm(engine, receiver)
             dead = await _buried(engine)
             verdict = judge(publishing.accepted, paths, await receiver.log(), dead, service.kills)
-            verdict.notes = [await _state(engine, topic, message) for message, topic in (
+            verdict.notes = [ended, *[await _state(engine, topic, message) for message, topic in (
                 (m, publishing.accepted[m]) for m in dict.fromkeys(m for m, _ in verdict.lost[:5])
-            )]  # fmt: skip
+            )]]  # fmt: skip
         return verdict
 
 
@@ -183,35 +183,44 @@ async def _attached(service: Whole | Workers) -> AsyncIterator[Engine]:
         yield engine
 
 
-async def _calm(engine: Engine, receiver: Receiver) -> None:
-    """Wait until nothing is on its way: no entry in any lane, retry set or inbox."""
+async def _calm(engine: Engine, receiver: Receiver) -> str:
+    """Wait until nothing is on its way; says how that ended."""
     deadline = time.monotonic() + _CALM_S
     before, since, moved = -1, 0.0, time.monotonic()
-    while time.monotonic() < deadline:
-        keys, waiting, due = engine.keys, 0, 0
-        for shard in range(keys.shards):
-            lane, retry, inbox = await engine.store.call_many(
-                [
-                    ("XLEN", keys.lane(shard, "http")),
-                    ("ZCARD", keys.retry(shard, "http")),
-                    ("LLEN", keys.inbox(shard, "http")),
-                ],
-                key=keys.shard(shard),
-                repeatable=True,
-            )
-            waiting += lane + retry + inbox
-            due += retry
+    while True:
+        found = await _on_its_way(engine)
         count = await receiver.count()
         now = time.monotonic()
-        if count != before or due:
+        if count != before or any(due for _, due, _ in found):
             # What has a due time comes by itself, however late; an entry that is stuck does not.
             before = count
             moved = now
-        if waiting or moved == now:
+        if any(map(any, found)) or moved == now:
             since = now
+        told = f"lane, retries and inbox of each shard: {found}"
         if now - since > _STILL_S or now - moved > _HOPELESS_S:
-            return
+            return f"nothing moved any more; {told}"
+        if now > deadline:
+            return f"it still moved after {_CALM_S} s; {told}"
         await asyncio.sleep(_PACE_S)
+
+
+async def _on_its_way(engine: Engine) -> list[tuple[int, int, int]]:
+    """How many entries are in each shard's lane, retry set and inbox."""
+    keys = engine.keys
+    found = []
+    for shard in range(keys.shards):
+        lane, retry, inbox = await engine.store.call_many(
+            [
+                ("XLEN", keys.lane(shard, "http")),
+                ("ZCARD", keys.retry(shard, "http")),
+                ("LLEN", keys.inbox(shard, "http")),
+            ],
+            key=keys.shard(shard),
+            repeatable=True,
+        )
+        found.append((lane, retry, inbox))
+    return found
 
 
 async def _buried(engine: Engine) -> list[Pair]:
@@ -227,4 +236,9 @@ async def _state(engine: Engine, topic: str, message: str) -> str:
     left = await engine.store.call("HGET", keys.message(topic_id, message), "l")
     lane = keys.lane(keys.shard_of_topic(topic_id), "http")
     held = await engine.store.call("XPENDING", lane, "workers", key=lane)
-    return f"message {message}: pages left {left!r}, ledger {ledger!r}, lane's pending {held!r}"
+    known = await engine.store.call("XINFO", "GROUPS", lane, key=lane)
+    waiting = await engine.store.call("XRANGE", lane, "-", "+", "COUNT", 10, key=lane)
+    return (
+        f"message {message}: pages left {left!r}, ledger {ledger!r}, lane's pending {held!r},"
+        f" group {known!r}, entries {waiting!r}"
+    )

@@ -21,7 +21,7 @@ from tests.e2e.killing.verdict import Kill
 from tests.servers import RedisServer, free_port, valkey_binary
 from tests.serving import Serve, run, until_gone
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 _LOOK_S: Final = 0.02
 _SABOTAGE = Path(__file__).parent / "sabotage.py"
 CHILDREN: Final = ("api", "worker-1", "worker-2")

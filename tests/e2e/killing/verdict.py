@@ -75,11 +75,12 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return (
+        told = (
             f"{self.accepted} messages accepted, {self.owed} deliveries owed, {self.delivered}"
             f" delivered, {self.buried} buried, {len(self.lost)} lost, {self.duplicates}"
             f" duplicates of at most {self.bound}, {len(self.unexplained)} unexplained"
         )
+        return "\n".join((told, *self.notes))
 
 
 def windows(kills: Iterable[Kill]) -> list[Window]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.machine.world import World
 
 PROTOCOLS = ("one", "two")
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 _SHARD = 0
 
 

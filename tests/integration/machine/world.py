@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 PROJECT = "0" * 32
 SHARD = 0
 _RELEASE = script(_worker_file, "release")
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 _PAGES = 3
 _LATE = 5
 """How many calls later one may still be sent again."""
