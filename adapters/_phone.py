@@ -11,10 +11,14 @@ Language = Literal["en", "zh"]
 
 
 class _Words(NamedTuple):
-    """One text for those who are sent a link, one for those who are sent a code."""
+    """One text for those who are sent a link, one for those who are sent a code.
+
+    Nobody types a link that was read out: what else there is to say is ``spoken``.
+    """
 
     link: str
     code: str = ""
+    spoken: str = ""
 
 
 _TEXTS: Final[Mapping[Kind, Mapping[Language, _Words]]] = {
@@ -29,8 +33,14 @@ _TEXTS: Final[Mapping[Kind, Mapping[Language, _Words]]] = {
         ),
     },
     Kind.CANCELLATION: {
-        "en": _Words("You have left {name}. To subscribe again, open within 48 hours: {link}"),
-        "zh": _Words("您已退订 {name}。如需重新订阅, 请在48小时内访问: {link}"),
+        "en": _Words(
+            "You have left {name}. To subscribe again, open within 48 hours: {link}",
+            spoken="You have left {name}.",
+        ),
+        "zh": _Words(
+            "您已退订 {name}。如需重新订阅, 请在48小时内访问: {link}",
+            spoken="您已退订 {name}。",
+        ),
     },
     Kind.USER_CONFIRMATION: {
         "en": _Words(
@@ -45,9 +55,13 @@ _TEXTS: Final[Mapping[Kind, Mapping[Language, _Words]]] = {
     },
     Kind.USER_CANCELLATION: {
         "en": _Words(
-            "You receive messages as the subscription user {name}. To leave, open: {link}"
+            "You receive messages as the subscription user {name}. To leave, open: {link}",
+            spoken="You receive messages as the subscription user {name}.",
         ),
-        "zh": _Words("您已成为订阅用户 {name}。如需取消, 请访问: {link}"),
+        "zh": _Words(
+            "您已成为订阅用户 {name}。如需取消, 请访问: {link}",
+            spoken="您已成为订阅用户 {name}。",
+        ),
     },
 }
 # Reserved for the signature (SMN "Publishing a Message"): a name must not pretend to be one.
@@ -57,11 +71,11 @@ _ROUND: Final = str.maketrans(BRACKETS, "()()")
 _NAME_LIMIT: Final = 64
 
 
-def own_text(message: Message, language: Language, *, spelled: bool = False) -> str | None:
+def own_text(message: Message, language: Language, *, spoken: bool = False) -> str | None:
     """What an invitation or a farewell says; None for a message that says itself what it is.
 
-    In the message's language if it has one, else in ``language``; ``spelled`` sets a code's
-    digits apart, so that they are read one by one.
+    In the message's language if it has one, else in ``language``. What is ``spoken``
+    names no link, and a code's digits are set apart, so that they are read one by one.
     """
     texts = _TEXTS.get(message.kind)
     if texts is None:
@@ -69,10 +83,12 @@ def own_text(message: Message, language: Language, *, spelled: bool = False) -> 
     locale = message.locale.lower() or language
     words = texts["zh" if locale.startswith("zh") else "en"]
     name = topic_name(message)
+    if spoken and words.spoken:
+        return words.spoken.format(name=name)
     if message.link:
         return words.link.format(name=name, link=message.link)
     if message.code and words.code:
-        code = ", ".join(message.code) if spelled else message.code
+        code = ", ".join(message.code) if spoken else message.code
         return words.code.format(name=name, code=code)
     return None
 

@@ -56,8 +56,8 @@ class VoiceAdapter(PlainAdapter):
         return subscription.endpoint
 
     def render(self, message: Message, protocol: str) -> Form:
-        """What is read out; the digits of a code one by one."""
-        own = own_text(message, self._language, spelled=True)
+        """What is read out: no links; the digits of a code one by one."""
+        own = own_text(message, self._language, spoken=True)
         return self._gateway.render(message, message.text(protocol) if own is None else own)
 
     def size(self, content: Form) -> int:

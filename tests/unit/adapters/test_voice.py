@@ -42,16 +42,32 @@ INVITATION = Message(
 )
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "code"), ("zh", "验证码")])
-async def test_a_code_is_read_digit_by_digit(language: str, word: str) -> None:
-    """Nobody can write down twelve thousand three hundred and forty-five in time."""
+async def _read_out(message: Message, language: str) -> str:
+    """What the gateway is told to say."""
     gateway = InstantTransport()
     settings = VoiceSettings.model_validate(
         {"url": "https://gateway.example/call", "language": language}
     )
     adapter = VoiceAdapter(fake_ports(gateway=gateway, settings=settings))
-    await adapter.send(adapter.render(INVITATION, "callnotify"), "10086")
-    text = json.loads(gateway.requests[0].body)["text"]
+    await adapter.send(adapter.render(message, "callnotify"), "10086")
+    return str(json.loads(gateway.requests[0].body)["text"])
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "code"), ("zh", "验证码")])
+async def test_a_code_is_read_digit_by_digit(language: str, word: str) -> None:
+    """Nobody can write down twelve thousand three hundred and forty-five in time."""
+    text = await _read_out(INVITATION, language)
     assert "0, 1, 2, 3, 4, 5" in text
     assert word in text
     assert "orders" in text
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "left"), ("zh", "退订")])
+@pytest.mark.parametrize("kind", [Kind.CANCELLATION, Kind.USER_CANCELLATION])
+async def test_a_farewell_reads_out_no_link(kind: Kind, language: str, word: str) -> None:
+    """Who leaves is told so, and that is all: nobody types what was read out."""
+    farewell = INVITATION._replace(kind=kind, code=None, link="https://tocsin.example/long")
+    text = await _read_out(farewell, language)
+    assert "orders" in text
+    assert "https" not in text
+    assert (word in text) == (kind is Kind.CANCELLATION)
