@@ -317,7 +317,10 @@ NOTHING_SENT: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One ended delivery, as the delivery log keeps it (SMN "Collecting Logs from SMN")."""
+    """One ended delivery, as the delivery log keeps it (SMN "Collecting Logs from SMN").
+
+    ``kind`` is the message's `Kind`, '' if the message was gone.
+    """
 
     message_id: str
     project_id: str
@@ -331,6 +334,7 @@ class LogLine:
     send_ms: int
     attempts: tuple[Attempt, ...] = ()
     reason: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def logs(
 ) -> None:
     """Show the delivery log of a topic: one line for each delivery that has ended.
 
+    Confirmations and the like stand beside notifications: the kind of a message is named.
     It is gone with the topic. Direct messages are those of their application, SMS to numbers
     those of urn:smn:REGION:PROJECT:sms:direct.
 
@@ -84,12 +85,13 @@ def _as_json(line: LogLine) -> str:
 
     attempts = [asdict(attempt) for attempt in line.attempts]
     return json.dumps(
-        {**written(line), "reason": line.reason, "attempts": attempts}, ensure_ascii=False
+        {**written(line), "kind": line.kind, "reason": line.reason, "attempts": attempts},
+        ensure_ascii=False,
     )
 
 
 def _as_text(line: LogLine) -> str:
     return (
-        f"{iso(line.send_ms)} {line.status} {line.message_id} {line.protocol_name}"
+        f"{iso(line.send_ms)} {line.status} {line.message_id} {line.kind} {line.protocol_name}"
         f" {line.endpoint} tries={len(line.attempts)} code={line.http_code} {line.reason}"
     ).rstrip()

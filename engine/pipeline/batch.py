@@ -413,6 +413,7 @@ class Batch:
                 reference.topic_id,
                 reference.message_id,
                 self.protocol,
+                self.message.kind if self.message else "",
                 self.created_ms,
             ],
             separators=(",", ":"),

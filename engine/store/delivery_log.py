@@ -1,6 +1,6 @@
 """The delivery log: one packed entry a flush, in the topic's shard, bounded in bytes and age.
 
-An entry's header is ``[topic id, message id, protocol, created_ms]``; its lines are
+An entry's header is ``[topic id, message id, protocol, kind, created_ms]``; its lines are
 ``[subscription id, endpoint, end, code, at_ms, took_ms, reason, tries]``, where ``end`` is empty
 for an attempt that was followed by another, and ``took_ms`` is `NOTHING_SENT` for an end without
 an attempt. Reading puts the attempts of a delivery beside its final line.
@@ -224,7 +224,7 @@ class _Lines:
         """The ended deliveries of an entry with their places in it."""
         if not fields[1].startswith(self._begins):
             return
-        topic_id, message_id, protocol, created_ms = json.loads(fields[1])
+        topic_id, message_id, protocol, kind, created_ms = json.loads(fields[1])
         topic = self._topics[topic_id]
         packed: list[list[Any]] = json.loads(fields[3])
         for place, one in enumerate(packed):
@@ -250,5 +250,6 @@ class _Lines:
                     send_ms=at_ms,
                     attempts=(*self._open.pop(delivery, ()), *sent),
                     reason=reason,
+                    kind=kind,
                 ),
             )

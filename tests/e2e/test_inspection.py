@@ -127,3 +127,4 @@ async def test_the_log_of_direct_texts_is_shown(tmp_path: Path) -> None:
         home = topic.replace(":alarms", ":sms:direct")
         (line,) = await _until(data, "logs", home, seen=bool)
         assert (line["topic_urn"], line["endpoint"]) == (home, "+8613600000000")
+        assert line["kind"] == "direct"
