@@ -255,7 +255,7 @@ class TestVoice(AdapterConformance):
         url="https://voice.example.com/calls",
         headers={"X-Api-Key": SecretStr("k3y-of-ours")},
         content_type="application/x-www-form-urlencoded",
-        body="callee={number}&text={text}",
+        body="callee={number}&text={text}&link={link}",
     )
     samples = (
         Sample(

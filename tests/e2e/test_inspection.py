@@ -69,7 +69,7 @@ async def _tocsin(data: Path, *arguments: str) -> list[dict[str, Any]]:
 async def _until(
     data: Path, *arguments: str, seen: Callable[[list[dict[str, Any]]], object]
 ) -> list[dict[str, Any]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not seen(found := await _tocsin(data, *arguments)):
             pass
     return found

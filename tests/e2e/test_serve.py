@@ -56,7 +56,7 @@ async def _works(data: Path, topic: str) -> None:
     async with host.listen(), _client(data) as client:
         urn = await client.create_topic(topic)
         await client.subscribe_all(urn, host.endpoints)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(host.confirmed) < host.count:
                 await host.changed()
             await client.publish(urn, "subject", "message")
@@ -163,7 +163,7 @@ async def test_a_killed_process_is_replaced(tmp_path: Path, child: str) -> None:
         before = dict(zip(["api", "worker-1", "database"], _children(service), strict=True))
         count = len(service.pids(child))
         os.kill(before[child], signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(service.pids(child)) == count:
                 await asyncio.sleep(0.05)
         await _works(data, "after")
