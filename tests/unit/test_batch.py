@@ -137,7 +137,7 @@ def test_a_void_batch_still_flushes(batch: Batch) -> None:
     batch.end(0, ID, "", End.LOST, Try(0, 2_000))
     flush = batch.take_flush("end")
     assert batch.void
-    assert json.loads(flush.header)[3:] == [0]
+    assert json.loads(flush.header)[3:] == ["", 0]
 
 
 def test_a_failed_attempt_is_a_line_without_an_end(batch: Batch) -> None:

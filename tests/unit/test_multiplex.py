@@ -31,7 +31,7 @@ class Client:
     def __init__(self, apple: ApplePush, ca_file: Path | None) -> None:
         self.apple = apple
         self.url = apple.url
-        self.multiplexer = Multiplexer(timeout_s=2)
+        self.multiplexer = Multiplexer(timeout_s=20)
         self.certificate = client_certificate(ca_file)
 
     async def push(
