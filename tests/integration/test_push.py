@@ -81,7 +81,7 @@ async def test_a_goodbye_in_the_middle_costs_nothing(redis_url: str, tmp_path: P
 
 async def test_an_outage_spends_no_tries(redis_url: str, tmp_path: Path) -> None:
     """However often it is asked for: everything goes out once it is over."""
-    async with phones(redis_url, tmp_path, timeout_s=0.3) as (engine, service, topic):
+    async with phones(redis_url, tmp_path, timeout_s=1) as (engine, service, topic):
         service.silent = True
         await engine.publish(topic, ALERT)
         async with working(engine):
