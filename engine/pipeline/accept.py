@@ -326,7 +326,7 @@ class Publisher:
         topic_id = await self._topics.find(parsed)
         topic = await self._topics.read(topic_id) if topic_id else None
         # A subscription user's topic is hidden, also from services that publish to every topic.
-        if topic is None or topic.user is not None:
+        if topic is None or topic.urn != urn or topic.user is not None:
             raise Refused("SMN.0006")
         if len(self._known) >= _KNOWN_TOPICS:
             self._known.clear()

@@ -83,10 +83,13 @@ async def test_a_malformed_urn_is_refused(engine: Engine, urn: str) -> None:
 
 
 async def test_another_regions_topic_is_unknown(engine: Engine) -> None:
-    """A URN is compared whole."""
+    """A URN is compared whole, or a policy about a topic could be passed by."""
     topic, _ = await engine.topics.create(PROJECT, "alarms")
+    other = topic.urn.replace("region01", "region02")
     with pytest.raises(Refused, match=r"SMN\.0006"):
-        await engine.topics.get(topic.urn.replace("region01", "region02"))
+        await engine.topics.get(other)
+    with pytest.raises(Refused, match=r"SMN\.0006"):
+        await engine.publish(other, "hello")
 
 
 async def test_a_deleted_topic_is_unknown(engine: Engine) -> None:
