@@ -69,17 +69,17 @@ async def _of_resource(call: Call) -> Subject:
 
 async def _of_subscriptions(call: Call, urns: Iterable[str]) -> list[Subject]:
     """Their topics; a URN that is none, or another project's, is refused by itself later on."""
-    names: dict[str, TopicUrn] = {}
+    topics: set[TopicUrn] = set()
     for urn in urns:
         try:
             topic = parse_subscription(urn).topic
         except Refused:
             continue
         if topic.project_id == _project(call):
-            names[topic.name] = topic
-    if not names:
+            topics.add(topic)
+    if not topics:
         return [(None, NO_FACTS)]
-    return [(topic, await _of_name(call, name)) for name, topic in names.items()]
+    return [(topic, await _of_name(call, topic.name)) for topic in topics]
 
 
 async def _of(call: Call, topic: Topic | None) -> Facts:

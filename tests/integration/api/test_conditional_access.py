@@ -153,19 +153,28 @@ async def test_such_a_grant_is_taken_back_alone_and_stands_in_no_token(mixed: Mi
 
 
 async def test_subscriptions_named_in_a_body_are_looked_at_one_by_one(mixed: Mixed) -> None:
-    """One that may not be touched stops all; its topic counts, whatever the path is."""
+    """One that may not be touched stops all; its topic counts, whatever the path is.
+
+    Beside one of the same name that another region would have, too.
+    """
     await mixed.hold(
         {"Effect": "Allow", "Action": ["smn:topic:*"]},
         {
             "Effect": "Deny",
             "Action": ["smn:topic:update"],
-            "Resource": ["smn:*:*:topic:theirs"],
+            "Resource": ["smn:region01:*:topic:theirs"],
         },
     )
     ours, theirs = mixed.subscriptions["ours"], mixed.subscriptions["theirs"]
+    elsewhere = theirs.replace("region01", "region02")
     polices = [{"name": "a", "string_equals": ["b"]}]
     filters = "{base}/subscriptions/filter_polices"
-    for urns, verdict in (([ours], (200, "")), ([ours, theirs], REFUSED), ([theirs], REFUSED)):
+    for urns, verdict in (
+        ([ours], (200, "")),
+        ([ours, theirs], REFUSED),
+        ([theirs], REFUSED),
+        ([theirs, elsewhere], REFUSED),
+    ):
         named = [{"subscription_urn": urn} for urn in urns]
         sets = [one | {"filter_polices": polices} for one in named]
         assert await mixed.verdict("POST", filters, {"polices": sets}) == verdict
