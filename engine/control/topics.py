@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.control.windows import NOWHERE, window
-from engine.errors import Refused, TocsinError
+from engine.errors import Refused
 from engine.models import Listing
 from engine.policy import texts
 from engine.urns import TOPIC_ID, TOPIC_NAME, TopicUrn, parse_topic
@@ -47,20 +47,20 @@ class Topics:
                 " and begins with a letter or digit.",
             )
         _check_display_name(display_name)
-        urn = self.urn(project_id, name)
-        made = await self._records.create(
-            urn,
-            display_name=display_name,
-            enterprise_project_id=enterprise_project_id,
-            quota=self._settings.quota_topics,
-        )
-        if made is None:
-            raise Refused("SMN.0004")
-        topic_id, new = made
-        topic = await self._records.read(topic_id)
-        if topic is None:
-            raise TocsinError(f"Topic {urn} was deleted while it was created.")
-        return topic, new
+        while True:
+            made = await self._records.create(
+                self.urn(project_id, name),
+                display_name=display_name,
+                enterprise_project_id=enterprise_project_id,
+                quota=self._settings.quota_topics,
+            )
+            if made is None:
+                raise Refused("SMN.0004")
+            topic_id, new = made
+            topic = await self._records.read(topic_id)
+            if topic is not None:
+                return topic, new
+            # Deleted by somebody else in between, who came first then.
 
     async def get(self, urn: str) -> Topic:
         """Codes: SMN.0005 malformed URN, SMN.0006 unknown."""

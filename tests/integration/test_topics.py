@@ -9,6 +9,7 @@ import pytest
 
 from engine.app import Engine
 from engine.errors import Refused
+from engine.models import Topic
 from tests.engines import open_engine, snapshot
 from tests.receiver import Receiver
 
@@ -24,6 +25,25 @@ async def test_a_topic_is_made_once(engine: Engine) -> None:
     racing = await asyncio.gather(*(engine.topics.create(PROJECT, "race") for _ in range(10)))
     assert len({found.id for found, _ in racing}) == 1
     assert sum(new for _, new in racing) == 1
+
+
+async def test_a_topic_that_is_deleted_while_it_is_made_is_made_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for it gets one that there is, whether it was new or found."""
+    records = engine.topics._records
+    read = records.read
+
+    async def too_late(topic_id: str) -> Topic | None:
+        monkeypatch.setattr(records, "read", read)
+        await engine.topics.delete(f"urn:smn:region01:{PROJECT}:brief")
+        return await read(topic_id)
+
+    for _ in ("new", "found"):
+        monkeypatch.setattr(records, "read", too_late)
+        topic, new = await engine.topics.create(PROJECT, "brief")
+        assert new
+        assert await engine.topics.get(topic.urn) == topic
 
 
 async def test_projects_do_not_share_names(engine: Engine) -> None:
