@@ -160,13 +160,18 @@ class Subscriptions:
             except Refused as refused:
                 return [refused] * len(wishes)
         seated = await self._seat(topic, protocol, wishes, status)
-        found = await self._roster.read_many(topic.id, topic.urn, [seat.id for seat in seated])
+        ids = [seat.id for seat in seated if seat is not None]
+        read = await self._roster.read_many(topic.id, topic.urn, ids)
+        found = dict(zip(ids, read, strict=True))
         results: list[Added | Refused] = []
         done: set[str] = set()
-        for seat, read in zip(seated, found, strict=True):
-            subscription = read
-            if read is not None and _takes(read.status, status):
-                await self._roster.set_status(read, status)
+        for seat in seated:
+            if seat is None:
+                results.append(Refused("SMN.0007"))
+                continue
+            subscription = found[seat.id]
+            if subscription is not None and _takes(subscription.status, status):
+                await self._roster.set_status(subscription, status)
                 subscription = await self._roster.find(topic.id, topic.urn, seat.id)
             if subscription is None:
                 results.append(Refused("SMN.0013"))
@@ -175,7 +180,7 @@ class Subscriptions:
                 done.add(seat.id)
                 await self._invitations.invite(topic, subscription)
             results.append((subscription, seat.new))
-        return results + [Refused("SMN.0007")] * (len(wishes) - len(results))
+        return results
 
     async def add_many(self, topic_urn: str, protocol: str, endpoints: Iterable[str]) -> int:
         """Add the operator's own endpoints as confirmed; returns how many are new."""
@@ -185,9 +190,9 @@ class Subscriptions:
             await self.check(project_id, protocol, wish.endpoint, {})
         topic = await self._topics.get(topic_urn)
         seated = await self._seat(topic, protocol, wishes, Status.CONFIRMED)
-        if len(seated) < len(wishes):
+        if None in seated:
             raise Refused("SMN.0007")
-        return sum(seat.new for seat in seated)
+        return sum(seat is not None and seat.new for seat in seated)
 
     # Looking
 
@@ -417,8 +422,8 @@ class Subscriptions:
 
     async def _seat(
         self, topic: Topic, protocol: str, wishes: Sequence[Wish], status: Status
-    ) -> Sequence[Seated]:
-        """As many as the topic has room for."""
+    ) -> Sequence[Seated | None]:
+        """Where each sits; None if the topic has no room for it."""
         quota = self._settings.quota_subscriptions
         try:
             return await self._roster.seat(topic, protocol, wishes, status=status, quota=quota)

@@ -51,9 +51,9 @@ class Seated:
 
 
 class QuotaExceeded(StoreError):
-    """The topic has as many subscriptions as it may have; ``seated`` are those that fitted."""
+    """The topic has no room for some of the wishes; in ``seated`` None stands for these."""
 
-    def __init__(self, urn: str, seated: Sequence[Seated]) -> None:
+    def __init__(self, urn: str, seated: Sequence[Seated | None]) -> None:
         super().__init__(urn)
         self.seated = seated
 
@@ -94,9 +94,9 @@ class Roster:
     ) -> list[Seated]:
         """Seat all wishes, page by page; existing ones are found, not changed.
 
-        Raises `TopicGone`, and `QuotaExceeded` after what still fitted was seated.
+        Raises `TopicGone`, and `QuotaExceeded` after what still fitted was seated or found.
         """
-        seated: list[Seated] = []
+        seated: list[Seated | None] = []
         page = 0
         while len(seated) < len(wishes):
             rest = wishes[len(seated) : len(seated) + PAGE_SEATS]
@@ -118,12 +118,13 @@ class Roster:
             )
             if verdict == b"gone":
                 raise TopicGone(topic.urn)
-            placed = [Seated(r[0].decode(), bool(r[1]), r[2], r[3]) for r in results]
+            placed = [Seated(r[0].decode(), bool(r[1]), r[2], r[3]) if r else None for r in results]
             seated += placed
-            await self._index(topic.id, [s.id for s in placed if s.new])
-            if verdict == b"quota":
-                raise QuotaExceeded(topic.urn, seated)
-        return seated
+            await self._index(topic.id, [s.id for s in placed if s is not None and s.new])
+        fitted = [one for one in seated if one is not None]
+        if len(fitted) < len(seated):
+            raise QuotaExceeded(topic.urn, seated)
+        return fitted
 
     async def set_status(self, subscription: Subscription, status: Status) -> bool:
         """Change a status; False if the subscription or its topic is gone."""

@@ -4,8 +4,8 @@
 -- ARGV  1 protocol  2 page number  3 version token  4 topic id  5 quota of the topic
 --       6 status  then for each: subscription id, endpoint digest, record (JSON)
 -- Returns {status, page to use next, results…}; status is ok, page (call again with that page,
---       nothing done), gone or quota (nothing more done); a result is {id, 1 = new, page, seat}.
---       Fewer results than asked for: the page is full, call again with the rest.
+--       nothing done) or gone; a result is {id, 1 = new, page, seat}, or {} if the topic has no
+--       room. Fewer results than asked for: the page is full, call again with the rest.
 local topic, subs, ends, order, free, page, pending, versions = unpack(KEYS)
 local protocol, number = ARGV[1], tonumber(ARGV[2])
 
@@ -31,7 +31,7 @@ if new and right ~= number then return {'page', right} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local results, status, added = {}, 'ok', 0
+local results, added = {}, 0
 for i = 7, #ARGV, 3 do
   local id, digest = ARGV[i], ARGV[i + 1]
   local known = redis.call('HGET', ends, digest)
@@ -39,8 +39,9 @@ for i = 7, #ARGV, 3 do
     local spot = redis.call('HGET', subs, known)
     local p, s = string.match(spot, ':(%d+):(%d+)$')
     results[#results + 1] = {known, known == id and 1 or 0, tonumber(p), tonumber(s)}
+  elseif count >= tonumber(ARGV[5]) then
+    results[#results + 1] = {}
   else
-    if count >= tonumber(ARGV[5]) then status = 'quota' break end
     local seat
     local spot = redis.call('ZRANGEBYSCORE', free, number, number, 'LIMIT', 0, 1)[1]
     if spot then
@@ -73,4 +74,4 @@ if added > 0 then
     redis.call('HSET', topic, 'active', (record[8] and record[8] .. ' ' or '') .. protocol)
   end
 end
-return {status, right_page(), unpack(results)}
+return {'ok', right_page(), unpack(results)}

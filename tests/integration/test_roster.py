@@ -218,6 +218,9 @@ async def test_the_quota_is_kept(engine: Engine, topic: Topic) -> None:
     assert (await engine.subscriptions.list_by_topic(topic.urn)).total == 3
     (known,) = await _seat(engine, topic, _names(0, 1)[0], quota=3)
     assert known.seat == 0
+    with pytest.raises(QuotaExceeded) as exceeded:
+        await _seat(engine, topic, *_names(1, 4)[::-1], quota=3)
+    assert [one and one.seat for one in exceeded.value.seated] == [None, None, 2, 1]
 
 
 async def test_a_deleted_topic_seats_nobody(engine: Engine, topic: Topic) -> None:
