@@ -165,7 +165,7 @@ class Subscriptions:
         found = dict(zip(ids, read, strict=True))
         results: list[Added | Refused] = []
         done: set[str] = set()
-        for seat in seated:
+        for wish, seat in zip(wishes, seated, strict=True):
             if seat is None:
                 results.append(Refused("SMN.0007"))
                 continue
@@ -174,7 +174,8 @@ class Subscriptions:
                 await self._roster.set_status(subscription, status)
                 subscription = await self._roster.find(topic.id, topic.urn, seat.id)
             if subscription is None:
-                results.append(Refused("SMN.0013"))
+                # Deleted by somebody else in between, who came first then.
+                results += await self.admit(topic, protocol, [wish], status)
                 continue
             if subscription.status is Status.UNCONFIRMED and seat.id not in done:
                 done.add(seat.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,25 @@ async def test_a_batch_over_the_quota_fills_the_topic(redis_url: str, tmp_path: 
             refused = [one["error_code"] for one in results if "error_code" in one]
             assert refused == ["SMN.0007"]
         await world.refused("POST", "{subs}", asked("sms", PHONE), 403, "SMN.0007")
+
+
+async def test_one_that_is_deleted_while_it_is_added_is_added_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for it gets one that there is, whether it was new or found."""
+    roster = world.engine.roster
+    read_many = roster.read_many
+
+    async def too_late(topic_id: str, topic_urn: str, ids: Sequence[str]) -> Any:
+        monkeypatch.setattr(roster, "read_many", read_many)
+        await world.engine.subscriptions.delete(f"{topic_urn}:{ids[0]}")
+        return await read_many(topic_id, topic_urn, ids)
+
+    for _ in ("new", "found"):
+        monkeypatch.setattr(roster, "read_many", too_late)
+        answer = await world.call("POST", "{subs}", asked("sms", PHONE))
+        assert answer.status == 201
+        assert list(await world.listed()) == [answer.json["subscription_urn"]]
 
 
 async def test_what_no_adapter_speaks_is_refused(world: World) -> None:
