@@ -130,6 +130,11 @@ class Directory:
                 raise DirectoryError("The data set's own account cannot be deleted.")
             users = [one for one in snapshot.users.values() if one.domain_id == domain.id]
             ids = {one.id for one in users}
+            agencies = {
+                one.id: one
+                for one in snapshot.agencies.values()
+                if domain.id in {one.domain_id, one.trusted_domain_id}
+            }
             return (), (
                 domain,
                 *users,
@@ -137,11 +142,11 @@ class Directory:
                 *(one for one in snapshot.projects.values() if one.domain_id == domain.id),
                 *(one for one in snapshot.groups.values() if one.domain_id == domain.id),
                 *(one for one in snapshot.policies.values() if one.domain_id == domain.id),
-                *(one for one in snapshot.grants.values() if one.domain_id == domain.id),
+                *agencies.values(),
                 *(
                     one
-                    for one in snapshot.agencies.values()
-                    if domain.id in {one.domain_id, one.trusted_domain_id}
+                    for one in snapshot.grants.values()
+                    if one.domain_id == domain.id or one.subject_id in agencies
                 ),
             )
 

@@ -187,6 +187,7 @@ async def test_a_deleted_account_leaves_nothing_behind(engine: Engine) -> None:
     await directory.access.create_agency("ops", domain="acme", trusted=domain)
     await directory.access.create_agency("theirs", domain=domain, trusted="acme")
     await directory.access.grant("te_admin", Subject.AGENCY, "ops", domain="acme")
+    await directory.access.grant("Tenant Guest", Subject.AGENCY, "theirs", domain=domain)
     text = '{"Version": "1.1", "Statement": [{"Effect": "Allow", "Action": ["smn:*:*"]}]}'
     await directory.access.create_policy("mine", text, domain="acme")
     await directory.delete_domain("acme")
