@@ -106,14 +106,15 @@ class Subscriptions:
         invitation cannot be encrypted with the topic's key.
         """
         request = Request(protocol, endpoint, remark, extension or {})
-        (result,) = await self.add_batch(topic_urn, [request], confirmed=confirmed)
+        wish = await self._wish(parse_topic(topic_urn).project_id, request)
+        topic = await self._topics.get(topic_urn)
+        status = Status.CONFIRMED if confirmed else self.first_status(protocol)
+        (result,) = await self.admit(topic, protocol, [wish], status)
         if isinstance(result, Refused):
             raise result
         return result
 
-    async def add_batch(
-        self, topic_urn: str, requests: Sequence[Request], *, confirmed: bool = False
-    ) -> list[Added | Refused]:
+    async def add_batch(self, topic_urn: str, requests: Sequence[Request]) -> list[Added | Refused]:
         """Add several to one topic; what is wrong with one is its own result.
 
         Codes of the whole: SMN.0005/0006; those of one are `add`'s.
@@ -128,11 +129,9 @@ class Subscriptions:
                 results[position] = wish
             else:
                 wishes.setdefault(request.protocol, []).append((position, wish))
-        if len(requests) == 1 and isinstance(results[0], Refused):
-            return [results[0]]
         topic = await self._topics.get(topic_urn)
         for protocol, numbered in wishes.items():
-            status = Status.CONFIRMED if confirmed else self.first_status(protocol)
+            status = self.first_status(protocol)
             added = await self.admit(topic, protocol, [wish for _, wish in numbered], status)
             for (position, _), result in zip(numbered, added, strict=True):
                 results[position] = result

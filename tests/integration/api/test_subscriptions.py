@@ -112,6 +112,14 @@ async def test_each_endpoint_of_a_batch_is_invited_once(world: World) -> None:
     assert len(world.receiver.of("one")) == 1
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_batch_for_an_unknown_topic_has_no_results(world: World, count: int) -> None:
+    """SMN.0006, even if nothing of it could be added."""
+    path = f"{{topics}}/{world.topic}x/subscriptions"
+    batch = {"subscriptions": [asked("email", "nobody")] * count}
+    await world.refused("POST", path, batch, 404, "SMN.0006")
+
+
 async def test_a_batch_over_the_quota_fills_the_topic(redis_url: str, tmp_path: Path) -> None:
     """SMN.0007 for each that has no room; those that exist are found, wherever they stand."""
     async with open_world(redis_url, tmp_path, quota_subscriptions=2) as world:
