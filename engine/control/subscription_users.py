@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.control.topics import newest_first
 from engine.control.windows import window
-from engine.errors import Refused
+from engine.errors import Refused, TocsinError
 from engine.models import Listing, Status, SubscriptionUser
 from engine.policy import texts
 from engine.store.seats import Wish
@@ -65,7 +65,7 @@ class SubscriptionUsers:
         """Make a user with one endpoint a protocol, and invite them; returns its id.
 
         Codes: SMN.0002 name, SMN.0043 groups or no endpoint, those of an endpoint as for
-        subscriptions, SMN.0078 quota.
+        subscriptions, SMN.0078 quota, APIGW.0308 no room for invitations.
         """
         _check_name(name)
         _check_groups(groups)
@@ -81,9 +81,14 @@ class SubscriptionUsers:
         topic = await self._records.create(domain_id, user, quota=MAX_USERS)
         if topic is None:
             raise Refused("SMN.0078")
-        for protocol, wish in wishes:
-            status = self._subscriptions.first_status(protocol)
-            await self._subscriptions.admit(topic, protocol, [wish], status)
+        try:
+            for protocol, wish in wishes:
+                status = self._subscriptions.first_status(protocol)
+                await self._subscriptions.admit(topic, protocol, [wish], status)
+        except TocsinError:
+            # Who is told that it failed tries again, which would make another one.
+            await self._records.delete(topic)
+            raise
         return topic.id
 
     async def list(

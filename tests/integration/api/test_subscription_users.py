@@ -57,6 +57,24 @@ async def _open(world: World, link: str) -> int:
     return answer.status
 
 
+async def test_a_user_that_cannot_be_invited_is_not_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full memory refuses invitations; who tries again does not make another one."""
+
+    async def full() -> bool:
+        return True
+
+    body = {"name": "ops", "dingding": {"endpoint": ROBOT}, "sms": PHONE}
+    with monkeypatch.context() as patched:
+        patched.setattr(world.engine.publisher, "_memory_is_full", full)
+        answer = await world.call("POST", USERS, body)
+    assert (answer.status, answer.json["code"]) == (429, "APIGW.0308")
+    assert await _list(world) == []
+    assert (await world.call("POST", USERS, body)).status == 201
+    assert len(await _list(world)) == 1
+
+
 async def test_a_user_is_shown_without_its_secrets(world: World) -> None:
     """What a robot or a header is let in by is masked, keys are not there; none is readable."""
     user = await _create(
