@@ -86,18 +86,23 @@ class Invitations:
             f"You have left. If you want {_to(topic)} again, open this link within 48 hours: {link}"
         )
         kind = Kind.USER_CONFIRMATION if topic.user else Kind.CANCELLATION
-        try:
-            await self._send(topic, subscription, kind, text, link)
-        except Refused as refused:
-            # A farewell that cannot be sent must keep nobody subscribed.
-            log.warning("cancellation.unsent", extra={"reason": str(refused)})
+        await self._tell(topic, subscription, kind, text, link)
 
     async def welcome(self, topic: Topic, subscription: Subscription) -> None:
         """Tell a subscription user that has agreed how to leave, whenever it likes to."""
         if topic.user:
             link = self._links.unsubscribe(subscription)
             text = f"You have agreed {_to(topic)}. To leave, open this link: {link}"
-            await self._send(topic, subscription, Kind.USER_CANCELLATION, text, link)
+            await self._tell(topic, subscription, Kind.USER_CANCELLATION, text, link)
+
+    async def _tell(
+        self, topic: Topic, subscription: Subscription, kind: Kind, text: str, link: str
+    ) -> None:
+        """Send what follows from an endpoint's own decision, which stands if it cannot be sent."""
+        try:
+            await self._send(topic, subscription, kind, text, link)
+        except Refused as refused:
+            log.warning("cancellation.unsent", extra={"reason": str(refused)})
 
     async def _send(
         self,

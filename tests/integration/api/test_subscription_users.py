@@ -139,6 +139,21 @@ async def test_a_user_is_asked_and_may_leave_and_return(world: World) -> None:
     assert [one["status"] for one in await _list(world)] == ["CONFIRMED"]
 
 
+async def test_who_confirms_has_confirmed_even_if_it_cannot_be_told_how_to_leave(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says so while memory is full, too."""
+
+    async def full() -> bool:
+        return True
+
+    await _create(world, http={"endpoint": world.receiver.url("one")})
+    await world.deliver()
+    monkeypatch.setattr(world.engine.publisher, "_memory_is_full", full)
+    assert await _open(world, _last(world)["subscribe_url"]) == 200
+    assert [one["status"] for one in await _list(world)] == ["CONFIRMED"]
+
+
 async def test_a_user_confirms_by_code(world: World) -> None:
     """The one endpoint that was sent it; wrong codes change nothing and are bounded."""
     user = await _create(world, sms=CODED, callnotify=CODED)
