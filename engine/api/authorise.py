@@ -58,7 +58,7 @@ async def authorise(call: Call) -> None:
         if isinstance(action, str):
             permit(call, action, topic, None)
     else:
-        await _enter(call, topic)
+        await enter(call, topic)
 
 
 async def authorise_asked(call: Call) -> None:
@@ -117,8 +117,11 @@ def _allows(call: Call, action: str, topic: TopicUrn | None, facts: Facts | None
     return caller.rights.allow(action, call.route.operation, caller.domain_id, topic, facts)
 
 
-async def _enter(call: Call, topic: TopicUrn) -> None:
-    """Another project's topic: what its own account allows decides, and its access policy."""
+async def enter(call: Call, topic: TopicUrn) -> None:
+    """Another project's topic: what its own account allows decides, and its access policy.
+
+    Raises `Refused`: SMN.0001, SMN.00308.
+    """
     caller, route = call.identity, call.route
     if not route.topic_action:
         raise Refused("SMN.0001")

@@ -112,7 +112,7 @@ async def _each(
     for urn, change in changes:
         result = {"code": "200", "message": "OK", "subscription_urn": urn}
         try:
-            check_project(call, urn)
+            await check_project(call, urn)
             await change()
         except Refused as refused:
             result |= {"code": refused.code, "message": refused.message}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 from pydantic import Field
 
+from engine.api.authorise import enter
 from engine.api.bodies import Body, Code, Requested, Short, Shown, Text
 from engine.api.routes import PROJECT, Route, Trace
 from engine.api.subscriptions import SUBSCRIPTIONS
@@ -90,7 +91,7 @@ async def delete_batch(call: Call) -> dict[str, Any]:
         item: dict[str, Any] = {"request_id": call.request_id, "http_code": 200}
         try:
             urn = _of_topic(call, named.subscription_urn)
-            check_project(call, urn)
+            await check_project(call, urn)
             await call.services.engine.subscriptions.delete(urn)
         except Refused as refused:
             item |= {
@@ -102,11 +103,14 @@ async def delete_batch(call: Call) -> dict[str, Any]:
     return {"subscriptions_result": items}
 
 
-def check_project(call: Call, urn: str) -> None:
-    """Codes: SMN.0014 malformed, SMN.0001 a subscription of another project than the path's."""
-    parsed = parse_subscription(urn)
-    if "topic_urn" not in call.path and parsed.topic.project_id != call.path["project_id"]:
-        raise Refused("SMN.0001")
+async def check_project(call: Call, urn: str) -> None:
+    """Whether a subscription in the body is of the path's project, or its topic lets others in.
+
+    Codes: SMN.0014 malformed, SMN.0001 and SMN.00308 not permitted.
+    """
+    topic = parse_subscription(urn).topic
+    if "topic_urn" not in call.path and topic.project_id != call.path["project_id"]:
+        await enter(call, topic)
 
 
 def _of_topic(call: Call, urn: str) -> str:

@@ -297,6 +297,23 @@ async def test_another_account_publishes_where_a_policy_lets_it(two: Two) -> Non
     assert verdict(answer) == "SMN.0001"
 
 
+async def test_many_subscriptions_are_removed_from_topics_that_let_one_in(two: Two) -> None:
+    """Named in the body, with one's own project in the path; as each is by itself."""
+    world, topics = two.world, two.topics
+    urns = [
+        (await world.engine.subscribe(topics[name], "sms", "13600000000", confirmed=True)).urn
+        for name in ("allowing", "denying", "closed")
+    ]
+    body = {"subscription_urns": [{"subscription_urn": urn} for urn in urns]}
+    results = []
+    for client in (world.client, await user_with(world, "SMN ReadOnlyAccess")):
+        answer = await client.call("DELETE", f"{world.base}/subscriptions", body)
+        results.append(
+            [one.get("code") for one in answer.json.get("subscriptions_result", [answer.json])]
+        )
+    assert results == [[None, "SMN.0001", "SMN.0001"], ["SMN.00308"]]
+
+
 async def test_a_cloud_service_does_what_a_policy_lets_it(two: Two) -> None:
     """And nothing else, not even in the account whose key it is; monitoring may always publish."""
     world, topic = two.world, two.topics["closed"]
