@@ -170,7 +170,8 @@ class Subscriptions:
                 continue
             subscription = found[seat.id]
             if subscription is not None and _takes(subscription.status, status):
-                await self._roster.set_status(subscription, status)
+                # Who has confirmed meanwhile stays confirmed.
+                await self._roster.set_status(subscription, status, only=subscription.status)
                 subscription = await self._roster.find(topic.id, topic.urn, seat.id)
             if subscription is None:
                 # Deleted by somebody else in between, who came first then.

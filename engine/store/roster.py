@@ -126,8 +126,10 @@ class Roster:
             raise QuotaExceeded(topic.urn, seated)
         return fitted
 
-    async def set_status(self, subscription: Subscription, status: Status) -> bool:
-        """Change a status; False if the subscription or its topic is gone."""
+    async def set_status(
+        self, subscription: Subscription, status: Status, *, only: Status | None = None
+    ) -> bool:
+        """Change a status, or ``only`` that one; False if the subscription or its topic is gone."""
         keys, s = self._keys, subscription
         reply = await self._store.run(
             _STATUS,
@@ -144,6 +146,7 @@ class Roster:
                 int(status),
                 secrets.token_hex(8),
                 f"{s.topic_id}:{s.protocol}:{s.page}",
+                "" if only is None else int(only),
             ),
         )
         return bool(reply[0] == 1)

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -150,6 +151,29 @@ async def test_one_that_is_deleted_while_it_is_added_is_added_again(
         answer = await world.call("POST", "{subs}", asked("sms", PHONE))
         assert answer.status == 201
         assert list(await world.listed()) == [answer.json["subscription_urn"]]
+
+
+async def test_who_confirms_while_it_is_added_again_stays_confirmed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had left, and comes back by its link just when it is invited once more."""
+    urn = await world.confirmed("http", world.receiver.url("one"))
+    subscriptions, roster = world.engine.subscriptions, world.engine.roster
+    _, link = await subscriptions.unsubscribe(urn)
+    (token,) = parse_qs(urlsplit(link).query)["token"]
+    read_many = roster.read_many
+
+    async def then_confirm(*which: Any) -> Any:
+        monkeypatch.setattr(roster, "read_many", read_many)
+        found = await read_many(*which)
+        await subscriptions.confirm(token)
+        return found
+
+    monkeypatch.setattr(roster, "read_many", then_confirm)
+    assert await world.add("http", world.receiver.url("one")) == urn
+    assert (await world.listed())[urn]["status"] == 1
+    await world.deliver()
+    assert len(world.receiver.of("one")) == 1  # the farewell
 
 
 async def test_what_no_adapter_speaks_is_refused(world: World) -> None:
