@@ -85,6 +85,7 @@ if addressed then
 end
 
 -- What is short and goes to one page needs no load, if its worker knows the page as it is now.
+-- Not in the rear half of a lane: who loads from a full one sees that there is a backlog to plan.
 local brief = total == 1 and not rounds and #ARGV[3] <= tonumber(ARGV[16])
 local quantum, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
 for i, protocol in ipairs(active) do
@@ -96,7 +97,8 @@ for i, protocol in ipairs(active) do
     local loans = redis.pcall('XPENDING', lane, ARGV[14])
     local queued = redis.call('XLEN', lane) - (loans.err and 0 or loans[1])
     local room = math.min(quantum, limit - queued)
-    local version = brief and redis.call('LLEN', inbox) == 0 and redis.call('HGET', KEYS[slot + 3], 'v')
+    local version = brief and queued < limit / 2 and redis.call('LLEN', inbox) == 0
+      and redis.call('HGET', KEYS[slot + 3], 'v')
     while planned < pages[i] and planned < room do
       local reference = id .. ':' .. topic_id .. ':' .. planned
       if version then

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from engine.app import Engine
 from engine.models import Subscription
-from engine.pipeline.accept import _BRIEF_BYTES
+from engine.pipeline.accept import _BRIEF_BYTES, LANE_LIMIT
 from engine.pipeline.batch import Batch
 from engine.store.keys import GROUP
-from tests.engines import Hands
+from tests.engines import Hands, all_ended, eventually, working
+from tests.receiver import Receiver
 
 URL = "http://127.0.0.1:9/{}"
 
@@ -101,3 +103,21 @@ async def test_a_long_message_is_loaded(stage: Stage) -> None:
     batch = await stage.take()
     assert stage.loads == 1
     assert batch.message is not None
+
+
+async def test_a_burst_is_not_left_in_the_backlog(
+    engine: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a full lane has no room for follows at once, though nothing before it was loaded."""
+    monkeypatch.setattr("engine.worker._POLL_S", 3600)
+    monkeypatch.setattr("engine.pipeline.intake._FRESH_S", 10)
+    topic = await engine.create_topic("burst")
+    await engine.subscribe(topic.urn, "http", receiver.url("one"), confirmed=True)
+    async with working(engine):
+        await engine.publish(topic.urn, "the page is known from now on")
+        await eventually(lambda: receiver.arrivals, "it arrives")
+        await asyncio.gather(
+            *(engine.publish(topic.urn, f"number {number}") for number in range(3 * LANE_LIMIT))
+        )
+        await all_ended(engine)
+    assert len(receiver.arrivals) == 3 * LANE_LIMIT + 1
