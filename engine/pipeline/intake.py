@@ -305,7 +305,12 @@ class Intake:
         known: _Rendered | None,
     ) -> None:
         reference = batch.reference
-        rendered = known or self._render(batch.protocol, reference, content)
+        rendered = (
+            known
+            # Another page of the same read may have brought it.
+            or self._contents.get((reference.message_id, batch.protocol))
+            or self._render(batch.protocol, reference, content)
+        )
         batch.message = rendered.message
         batch.content, batch.size = rendered.content, rendered.size
         batch.once = rendered.message.kind is Kind.DETECTION

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.app import Engine
-from engine.models import End
+from engine.models import End, Message
 from engine.ports import Answer, TransportError
-from tests.engines import all_ended, eventually, keys_about, open_engine, working
+from tests.engines import Hands, all_ended, eventually, keys_about, open_engine, working
 from tests.receiver import Receiver, served
 
 
@@ -111,6 +112,26 @@ async def test_a_large_topic_is_reached_through_the_backlog(
     for message_id in published:
         assert await keys_about(path, message_id) == set()
     assert await path.store.call("EXISTS", path.keys.backlog(shard, "http")) == 0
+
+
+async def test_content_is_rendered_once_for_all_pages_of_a_read(
+    path: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rendering may sign, and what is kept of content for further pages is bounded in bytes."""
+    topic = await path.create_topic("several")
+    await path.subscribe_many(topic.urn, "http", receiver.urls("several", 2 * 256 + 1))
+    adapter, rendered = path.adapters["http"], []
+    render = adapter.render
+
+    def noted(message: Message, protocol: str) -> Any:
+        rendered.append(message.id)
+        return render(message, protocol)
+
+    monkeypatch.setattr(adapter, "render", noted)
+    message_id = await path.publish(topic.urn, "three pages")
+    batches = await Hands(path, path.keys.shard_of_topic(topic.id), "w1").take()
+    assert [batch.reference.page for batch in batches] == [0, 1, 2]
+    assert rendered == [message_id]
 
 
 async def test_who_unsubscribes_midway_hears_no_more(path: Engine, receiver: Receiver) -> None:
