@@ -330,6 +330,8 @@ class Dispatcher:
         if isinstance(outcome, Delivered):
             if not state.proven:
                 self.places.succeeded(state)
+            # Also one that is proven may be parked, by others or by what failed before this.
+            if self._health.parked:
                 self._health.succeeded(state)
             batch.delivered(delivery, outcome.code, took_ms)
             batch.running.discard(delivery.seat)

@@ -13,7 +13,7 @@ from engine.app import Engine
 from engine.models import End
 from engine.settings import Blacklist
 from tests.engines import all_ended, eventually, open_engine, working
-from tests.receiver import Receiver
+from tests.receiver import Hang, Receiver
 
 FAILURES = 4
 PARKED_S = 1.0
@@ -103,6 +103,28 @@ async def test_one_probe_goes_first(
         later = [arrival.at - first for arrival in receiver.arrivals[before + 1 :]]
         assert len(later) == 10
         assert min(later) >= PARKED_S
+
+
+async def test_a_probe_reopens_whoever_was_proven_meanwhile(
+    redis_url: str, tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A success that was under way while others failed does not keep the endpoint parked."""
+    failures = (500,) * FAILURES
+    async with _engine(redis_url, tmp_path, receiver) as engine, working(engine):
+        topic = await engine.create_topic("shaky")
+        url = receiver.behave("one", 200, Hang(0.15, 200), *failures, 200)
+        await engine.subscribe(topic.urn, "http", url, confirmed=True)
+        await engine.publish(topic.urn, "it is proven")
+        await all_ended(engine)
+        for number in range(1 + FAILURES):
+            await engine.publish(topic.urn, f"number {number}")
+        await eventually(lambda: "endpoint.blacklisted" in caplog.messages, "it is parked")
+        await all_ended(engine)
+
+        async def reopened() -> bool:
+            return await _parked(engine) == 0
+
+        await eventually(reopened, "it is open again", 5)
 
 
 async def test_a_new_worker_leaves_it_alone(
