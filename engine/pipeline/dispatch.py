@@ -18,6 +18,7 @@ from engine.pipeline.places import Places
 from engine.pipeline.rounds import PolledBatch
 from engine.pipeline.turns import Turns, in_time, is_quiet
 from engine.policy.detection import BLACKLISTED, NO_PLACE
+from engine.policy.outcomes import sound
 from engine.policy.retry_schedule import next_due_ms, round_up
 from engine.settings import Blacklist
 from engine.store import messages
@@ -174,13 +175,9 @@ class Dispatcher:
         try:
             adapter = cast("Merging[Any, Any]", batch.adapter)
             content, count = merged(adapter, [delivery.batch.content for delivery in going])
-            outcome = await adapter.send(content, first.entry.prepared)
-        except Exception:
-            log.exception(
-                "adapter.failed",
-                extra={"protocol": batch.protocol, "message_id": batch.reference.message_id},
-            )
-            outcome = Retry("the adapter failed")
+            outcome = sound(await adapter.send(content, first.entry.prepared))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see there
+            outcome = _failed(batch, error)
         for delivery in going[count:]:
             self._postpone(delivery, started_ms)
         for delivery in going[:count]:
@@ -306,12 +303,9 @@ class Dispatcher:
                 outcome = await batch.adapter.send(batch.content, entry.prepared)
             else:
                 outcome = await self._send_concealed(batch, entry.prepared, batch.conceal)
-        except Exception:
-            log.exception(
-                "adapter.failed",
-                extra={"protocol": batch.protocol, "message_id": batch.reference.message_id},
-            )
-            outcome = Retry("the adapter failed")
+            outcome = sound(outcome)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see there
+            outcome = _failed(batch, error)
         finally:
             self.places.leave(delivery)
         if not batch.closed:
@@ -480,3 +474,19 @@ class Dispatcher:
     async def _idle(self) -> None:
         while tasks := self.places.tasks | self._tasks:
             await asyncio.wait(tasks)
+
+
+def _failed(batch: Batch, error: BaseException) -> Outcome:
+    """What an attempt comes to whose adapter did what none may do; raises again what cuts it.
+
+    What an adapter waits for may be cancelled while nobody cancels the attempt.
+    """
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    log.error(
+        "adapter.failed",
+        extra={"protocol": batch.protocol, "message_id": batch.reference.message_id},
+        exc_info=error,
+    )
+    return Retry("the adapter failed")
