@@ -204,6 +204,7 @@ class Worker:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         await shard.intake.plan(backlogged)
+        self._retries.taken(shard.number, {entry.protocol for entry in taken})
 
     def _touch(self, batch: Batch) -> None:
         self._shards[batch.shard].settler.touch(batch)

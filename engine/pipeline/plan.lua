@@ -3,7 +3,7 @@
 -- Runs twice without harm: each run moves what is there. Begins by freeing, so that it passes
 -- at full memory.
 --
--- KEYS  1 inbox  2 backlog  3 lane
+-- KEYS  1 inbox  2 backlog  3 lane  4 retry
 -- ARGV  1 quantum in pages  2 lane limit  3 group
 -- Returns {pages planned, topics left in the inbox}.
 local inbox, backlog, lane = KEYS[1], KEYS[2], KEYS[3]
@@ -12,6 +12,10 @@ local loans = redis.pcall('XPENDING', lane, ARGV[3])
 local queued = redis.call('XLEN', lane) - (loans.err and 0 or loans[1])
 local room = math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - queued)
 if room <= 0 then return {0, redis.call('LLEN', inbox)} end
+-- What is due for another try has half of the room.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('ZCOUNT', KEYS[4], '-inf', now) > 0 then room = math.ceil(room / 2) end
 local topic = redis.call('LPOP', inbox)
 if not topic then return {0, 0} end
 

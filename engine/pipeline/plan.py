@@ -26,6 +26,11 @@ def plan_call(
     """The script call that plans one quantum of a lane."""
     return (
         _PLAN,
-        (keys.inbox(shard, protocol), keys.backlog(shard, protocol), keys.lane(shard, protocol)),
+        (
+            keys.inbox(shard, protocol),
+            keys.backlog(shard, protocol),
+            keys.lane(shard, protocol),
+            keys.retry(shard, protocol),
+        ),
         (QUANTUM_PAGES, LANE_LIMIT, GROUP),
     )

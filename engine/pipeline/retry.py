@@ -2,6 +2,10 @@
 
 Whoever writes a due time arms a timer for it; the poll tells of those that others wrote. One
 timer a lane: the earliest. When it fires the script moves what is due and says what is next.
+
+A lane is filled up to the same limit as by planning. What finds no room follows as batches are
+taken out of the lane: a backlog that comes due at once, such as a parked endpoint's, does not
+stand before everything that is published meanwhile.
 """
 
 from __future__ import annotations
@@ -11,17 +15,33 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import StoreError
-from engine.store.scripts import script
+from engine.pipeline.accept import LANE_LIMIT
+from engine.store.keys import GROUP
+from engine.store.scripts import Script, script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.store.connection import Store
     from engine.store.keys import Keys
 
 log = logging.getLogger(__name__)
 
 _RETRY = script(__file__, "retry")
-_AT_ONCE = 64
 _AGAIN_S = 1.0
+_FULL_S = 0.1
+"""When to look again at a lane without room: others take from it, too."""
+
+
+def retry_call(
+    keys: Keys, shard: int, protocol: str
+) -> tuple[Script, tuple[str, ...], tuple[int | str, ...]]:
+    """The script call that moves what is due into a lane."""
+    return (
+        _RETRY,
+        (keys.retry(shard, protocol), keys.lane(shard, protocol), keys.inbox(shard, protocol)),
+        (LANE_LIMIT, GROUP),
+    )
 
 
 class Retries:
@@ -32,6 +52,8 @@ class Retries:
         self._keys = keys
         self._timers: dict[tuple[int, str], tuple[int, asyncio.TimerHandle]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Lanes that had no room for all that is due.
+        self._full: set[tuple[int, str]] = set()
         self._closed = False
 
     def arm(self, shard: int, protocol: str, due_ms: int) -> None:
@@ -48,6 +70,13 @@ class Retries:
         handle = asyncio.get_running_loop().call_later(delay, self._fire, lane)
         self._timers[lane] = due_ms, handle
 
+    def taken(self, shard: int, protocols: Iterable[str]) -> None:
+        """Batches were taken out of these lanes: what has found no room may go on."""
+        if self._full:
+            for protocol in protocols:
+                if (shard, protocol) in self._full:
+                    self.arm(shard, protocol, 0)
+
     def close(self) -> None:
         """Stop all timers."""
         self._closed = True
@@ -63,14 +92,16 @@ class Retries:
         task.add_done_callback(self._tasks.discard)
 
     async def _move(self, shard: int, protocol: str) -> None:
-        keys = self._keys
         try:
-            _, head = await self._store.run(
-                _RETRY, (keys.retry(shard, protocol), keys.lane(shard, protocol)), (_AT_ONCE,)
-            )
+            _, head, full = await self._store.run(*retry_call(self._keys, shard, protocol))
         except StoreError as error:
             log.warning("retry.failed", extra={"shard": shard, "error": str(error)})
             self.arm(shard, protocol, self._store.clock.now_ms() + int(_AGAIN_S * 1000))
             return
+        if full:
+            self._full.add((shard, protocol))
+            self.arm(shard, protocol, self._store.clock.now_ms() + int(_FULL_S * 1000))
+            return
+        self._full.discard((shard, protocol))
         if due_ms := int(float(head)):
             self.arm(shard, protocol, due_ms)

@@ -10,7 +10,7 @@ import pytest
 from engine.app import Engine
 from engine.errors import Refused, StoreFull
 from engine.pipeline.plan import plan_call
-from engine.pipeline.retry import _RETRY
+from engine.pipeline.retry import retry_call
 from engine.store.ledger import Waiting
 from tests.engines import Hands, all_ended, eventually, open_engine, unfinished, working
 from tests.receiver import Receiver
@@ -111,8 +111,7 @@ async def test_scripts_that_free_pass_at_full_memory(
     assert await hands.write(first.take_flush("end"))
     assert await hands.write(second.take_flush("end"))
     assert await hands.write(third.take_flush("return"))
-    retry, lane = engine.keys.retry(shard, "http"), engine.keys.lane(shard, "http")
-    assert (await engine.store.run(_RETRY, (retry, lane), (64,)))[0] == 1
+    assert (await engine.store.run(*retry_call(engine.keys, shard, "http")))[0] == 1
 
 
 async def test_subscriptions_and_topics_can_be_removed(

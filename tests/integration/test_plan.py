@@ -7,6 +7,7 @@ import pytest
 from engine.app import Engine
 from engine.pipeline.accept import LANE_LIMIT, QUANTUM_PAGES
 from engine.pipeline.plan import plan_call
+from engine.pipeline.retry import retry_call
 from engine.store.messages import Reference
 from tests.engines import same_shard_names
 
@@ -99,6 +100,34 @@ async def test_a_lane_is_never_overfilled(engine: Engine, topics: list[tuple[str
     for _ in range(20):
         await engine.store.run(*plan_call(engine.keys, shard, "http"))
         assert await engine.store.call("XLEN", engine.keys.lane(shard, "http")) <= LANE_LIMIT
+
+
+async def test_what_comes_due_at_once_waits_as_others_do(
+    engine: Engine, topics: list[tuple[str, str]]
+) -> None:
+    """A parked endpoint's backlog is no wall before what is published meanwhile, nor behind it."""
+    (large, large_id), _, (small, small_id) = topics
+    shard = engine.keys.shard_of_topic(large_id)
+    due = [f"{number:032x}:{large_id}:0" for number in range(500)]
+    scores = [part for member in due for part in (1, member)]
+    await engine.store.call("ZADD", engine.keys.retry(shard, "http"), *scores)
+
+    async def work() -> list[Reference]:
+        await engine.store.run(*plan_call(engine.keys, shard, "http"))
+        await engine.store.run(*retry_call(engine.keys, shard, "http"))
+        return await _read(engine, shard, 4)
+
+    done = await work()
+    message_id = await engine.publish(small, "a drop")
+    for _ in range(5):
+        await engine.publish(large, "a flood")
+    while found := await work():
+        done += found
+    assert done.index(Reference(message_id, small_id, 0)) <= LANE_LIMIT + QUANTUM_PAGES
+    assert len(set(done)) == len(done) == 500 + 1 + 5 * 100
+    # While there is some of both, each has a share.
+    retried = sum(reference.encode() in due for reference in done[100:500])
+    assert 400 // 5 <= retried <= 400 * 4 // 5
 
 
 async def test_an_empty_backlog_leaves_no_trace(

@@ -12,6 +12,7 @@ from engine.app import Engine
 from engine.models import FilterPolicy, Status, SubscriptionUser
 from engine.pipeline.accept import QUANTUM_PAGES
 from engine.pipeline.plan import plan_call
+from engine.pipeline.retry import retry_call
 from engine.store.connection import Script
 from tests.engines import all_ended, snapshot, working
 from tests.receiver import Receiver
@@ -201,13 +202,11 @@ async def test_planning_twice_plans_every_page_once(engine: Engine, receiver: Re
 
 async def test_moving_what_is_due_twice_moves_it_once(engine: Engine) -> None:
     """A retry that is run again finds the page gone from the set; it is in the lane once."""
-    from engine.pipeline.retry import _RETRY  # noqa: PLC0415 - the script, not the timers
-
     topic = await engine.create_topic("due")
     shard = engine.keys.shard_of_topic(topic.id)
     retry, lane = engine.keys.retry(shard, "http"), engine.keys.lane(shard, "http")
     await engine.store.call("ZADD", retry, 1, "due", engine.clock.now_ms() + 60_000, "later")
-    replies = [await engine.store.run(_RETRY, (retry, lane), (64,)) for _ in range(2)]
+    replies = [await engine.store.run(*retry_call(engine.keys, shard, "http")) for _ in range(2)]
     assert [reply[0] for reply in replies] == [1, 0]
     assert [fields[1] for _, fields in await engine.store.call("XRANGE", lane, "-", "+")] == [
         b"due"

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from engine.models import Status
-from engine.pipeline import accept, plan, settle
+from engine.pipeline import accept, plan, retry, settle
 from engine.store import roster
 from engine.store.scripts import Script
 from tests.integration.machine.rules import Machine
@@ -33,6 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[type[Mac
     """The machine on a server and a loop of its own, with lanes that are full soon."""
     for module in (accept, plan):
         monkeypatch.setattr(module, "QUANTUM_PAGES", 2)
+    for module in (accept, plan, retry):
         monkeypatch.setattr(module, "LANE_LIMIT", 4)
     # The database is killed, not the machine: what was written to the file survives unsynced.
     server = RedisServer(valkey_binary(), options=("--appendfsync", "no")).start()

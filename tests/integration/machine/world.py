@@ -20,7 +20,7 @@ from engine.pipeline.accept import Draft, Publisher
 from engine.pipeline.batch import Batch, Flush, Taken
 from engine.pipeline.intake import _CLAIM
 from engine.pipeline.plan import plan_call
-from engine.pipeline.retry import _RETRY
+from engine.pipeline.retry import retry_call
 from engine.retention import Retention
 from engine.settings import Settings
 from engine.store.connection import Store
@@ -255,7 +255,7 @@ class World:
             due: list[Any] = self.client.zrangebyscore(key, "-inf", bound)
             for member in due:
                 self.client.zadd(key, {member: 1}, xx=True)
-        await self.store.run(_RETRY, (key, self.keys.lane(SHARD, protocol)), (64,))
+        await self.store.run(*retry_call(self.keys, SHARD, protocol))
 
     async def claim(self, worker: SlowWorker, protocol: str, count: int) -> list[Taken]:
         """The lease of the oldest batches has passed; their owners find that out later."""
