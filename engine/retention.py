@@ -93,7 +93,9 @@ class Retention:
                 for number in range(int(value)):
                     await call("UNLINK", keys.page(topic_id, protocol, number), repeatable=True)
                 await call("UNLINK", keys.free(topic_id, protocol), repeatable=True)
-        await self._dead.drop(topic_id)
+        # Again if somebody has changed a page meanwhile: nobody would find what is left of it.
+        while await call("ZCARD", keys.dead(topic_id), repeatable=True):
+            await self._dead.drop(topic_id)
         await call("SREM", keys.project_logtanks(project), topic_id, repeatable=True)
         await self._pending.apply(shard, f"t:{topic_id}", f"-:{project}")
         await call(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,3 +135,27 @@ async def test_counters_count_and_expire(engine: Engine, receiver: Receiver) -> 
         b"http:4xx": 3,
         b"http:5xx": 3,
     }
+
+
+async def test_a_purge_takes_what_is_changed_meanwhile(
+    engine: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead letters of a page of which somebody drops some just then go with their message, too."""
+    topic = await engine.create_topic("doomed")
+    for name in ("dropped", "kept"):
+        await engine.subscribe(topic.urn, "http", receiver.behave(name, 404), confirmed=True)
+    async with working(engine):
+        message_id = await engine.publish(topic.urn, "nobody wants it")
+        await all_ended(engine)
+    await engine.topics.delete(topic.urn)
+    take = engine.dead._take
+
+    async def late(*page: Any) -> int:
+        monkeypatch.setattr(engine.dead, "_take", take)
+        await engine.dead.drop(topic.id, wanted=lambda one: one.endpoint.endswith("dropped"))
+        return await take(*page)
+
+    monkeypatch.setattr(engine.dead, "_take", late)
+    await engine.retention.purge(engine.keys.shard_of_topic(topic.id))
+    assert await keys_about(engine, message_id) == set()
+    assert await engine.dead.topics() == []
