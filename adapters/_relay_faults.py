@@ -28,27 +28,23 @@ _REFUSING_US_DETAILS: Final = frozenset({"7.8", "7.9", "7.11", "7.14"})
 
 
 class Unavailable(Exception):
-    """No relay took the mail; certainly nobody has it. The text is safe to show."""
+    """The relay left in the middle; certainly nobody has the mail. The text is safe to show."""
 
 
 class Busy(Exception):
-    """The mail was not tried: its turn comes in ``wait_s`` seconds."""
+    """The relay is why, not the mail, whose turn comes in ``wait_s`` seconds."""
 
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(f"{wait_s:.1f} s")
+    def __init__(self, wait_s: float, reason: str) -> None:
+        super().__init__(reason)
         self.wait_s = wait_s
+
+
+class Down(Busy):
+    """The relay is left alone so long."""
 
 
 class Uncertain(Exception):
     """The mail was handed over and no answer came: somebody may have it."""
-
-
-class Down(Exception):
-    """The relay is left alone for another ``wait_s`` seconds."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(f"{wait_s:.1f} s")
-        self.wait_s = wait_s
 
 
 class Lost(Exception):

@@ -49,6 +49,7 @@ _QUEUE: Final = 256
 the places of other deliveries."""
 _TURN_S: Final = (0.25, 5.0)
 """For how long they are put off: about until those before them are through."""
+_LEFT_ALONE: Final = "the mail relay is down"
 _QUIT_S: Final = 2.0
 _SMOOTHING: Final = 0.1
 
@@ -130,12 +131,12 @@ class Relays:
         """The reply that settles it; raises `Unavailable`, `Busy`, `Uncertain`."""
         failed: Unavailable | None = None
         unwell: Reply | None = None
-        waits: list[float] = []
+        downs: list[Down] = []
         for relay in self._relays:
             try:
                 reply = await relay.send(envelope)
             except Down as down:
-                waits.append(down.wait_s)
+                downs.append(down)
             except Unavailable as error:
                 failed = error
             else:
@@ -145,7 +146,7 @@ class Relays:
                 unwell = reply
         if unwell is not None:
             return unwell
-        raise failed or Busy(min(waits))
+        raise failed or min(downs, key=lambda down: down.wait_s)
 
     async def close(self) -> None:
         """Say goodbye on every connection."""
@@ -164,6 +165,7 @@ class _Relay:
         self._waiting: deque[asyncio.Future[SMTP | None]] = deque()
         self._cap, self._cap_until = 0, 0.0
         self._failures, self._down_until = 0, 0.0
+        self._tried = False  # since the last failure, by one mail
         self._exchange_s = 0.01
         self._sweeping: asyncio.TimerHandle | None = None
         self._farewells: set[asyncio.Task[None]] = set()
@@ -202,7 +204,9 @@ class _Relay:
                 reply = await self._answer(smtp)
                 clean = True
                 self._exchange_s += _SMOOTHING * (time.monotonic() - begun - self._exchange_s)
+                self._recover()
             else:
+                self._recover()
                 # Without it the next MAIL would be out of sequence (RFC 5321 §4.1.4).
                 clean = await self._reset(smtp)
         finally:
@@ -224,7 +228,7 @@ class _Relay:
                     if code == _CLOSING and kept:
                         raise Lost
                     if code == _CLOSING or (name == "mail" and 400 <= code < 500):
-                        raise self._fail(f"the mail relay is not available (SMTP {code})")
+                        raise self._down(f"the mail relay is not available (SMTP {code})")
                     if refuses_us(code, text):
                         raise self._refused(code)
                     if code not in good:
@@ -238,7 +242,8 @@ class _Relay:
             self._heard(why(error))
             if kept:
                 raise Lost from error
-            raise self._fail(why(error)) from error
+            self._fail(why(error))
+            raise Unavailable(why(error)) from error
         return Reply("data", _HANDED_OVER, "")
 
     async def _answer(self, smtp: SMTP) -> Reply:
@@ -254,7 +259,7 @@ class _Relay:
         self._heard(code, text)
         if code == _CLOSING:
             # A refusal, so that another relay may have it (RFC 5321 §3.8).
-            raise self._fail(f"the mail relay is not available (SMTP {code})")
+            raise self._down(f"the mail relay is not available (SMTP {code})")
         if refuses_us(code, text):
             raise self._refused(code)
         return Reply("content", code, text)
@@ -285,7 +290,7 @@ class _Relay:
                 if found is not None:
                     return found, True
                 if self._failures:
-                    raise Down(max(self._down_until - time.monotonic(), 0.0))
+                    raise Down(max(self._down_until - time.monotonic(), 0.0), _LEFT_ALONE)
             if found is not None:
                 return found, False
 
@@ -322,7 +327,7 @@ class _Relay:
             alive = [*self._in_use, *(kept for _, kept in self._idle)]
             established = sum(one.is_connected for one in alive)
             if not established:
-                raise self._fail(why(error)) from error
+                raise self._down(why(error)) from error
             self._cap, self._cap_until = established, time.monotonic() + _CAP_S
         finally:
             if not connected:
@@ -331,7 +336,6 @@ class _Relay:
         if not connected:
             return None
         self._heard("connected")
-        self._recover()
         self._in_use.add(smtp)
         return smtp
 
@@ -340,7 +344,8 @@ class _Relay:
         if len(self._waiting) >= _QUEUE:
             least, most = _TURN_S
             drained_s = len(self._waiting) * self._exchange_s / self._limit
-            raise Busy(min(max(drained_s, least), most))
+            wait_s = min(max(drained_s, least), most)
+            raise Busy(wait_s, "many mails wait for the mail relay")
         future: asyncio.Future[SMTP | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
@@ -416,33 +421,45 @@ class _Relay:
         """
         now = time.monotonic()
         if now < self._down_until:
-            raise Down(self._down_until - now)
+            raise Down(self._down_until - now, _LEFT_ALONE)
         self._down_until = now + self._back_off_s
+        self._tried = True
 
     @property
     def _back_off_s(self) -> float:
         least, most = _BACK_OFF_S
         return float(min(least * 2 ** min(self._failures - 1, 10), most))
 
-    def _fail(self, reason: str) -> Unavailable:
-        """Leave it alone from now on; tells those who wait."""
-        self._failures += 1
-        self._down_until = time.monotonic() + self._back_off_s
-        if self._failures == 1:
-            log.warning("relay.failed", extra={"relay": self._address.name, "reason": reason})
+    def _fail(self, reason: str) -> None:
+        """Leave it alone from now on; tells those who wait.
+
+        What fails on several connections at once is one failure.
+        """
+        if self._tried or not self._failures:
+            self._failures += 1
+            self._tried = False
+            self._down_until = time.monotonic() + self._back_off_s
+            if self._failures == 1:
+                extra = {"relay": self._address.name, "reason": reason}
+                log.warning("relay.failed", extra=extra)
         while self._hand_on(None):
             pass
-        return Unavailable(reason)
 
-    def _refused(self, code: int) -> Unavailable:
+    def _down(self, reason: str) -> Down:
+        """The same, where it is certain that no mail is why."""
+        self._fail(reason)
+        return Down(self._back_off_s, reason)
+
+    def _refused(self, code: int) -> Down:
         # What the relay says may be about our password.
-        return self._fail(f"the mail relay refuses us (SMTP {code}): check its settings")
+        return self._down(f"the mail relay refuses us (SMTP {code}): check its settings")
 
     def _recover(self) -> None:
         if self._failures:
             extra = {"relay": self._address.name, "failures": self._failures}
             log.info("relay.recovered", extra=extra)
             self._failures = 0
+            self._tried = False
 
 
 def _mail_command(smtp: SMTP, envelope: Envelope) -> bytes:

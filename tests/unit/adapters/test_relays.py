@@ -78,10 +78,10 @@ async def test_silence_after_a_mail_is_not_a_second_mail(answer: bytes) -> None:
 
 @pytest.mark.parametrize("command", ["", "EHLO", "MAIL", "RCPT", "DATA", "."])
 async def test_a_relay_that_hangs_is_given_up(command: str) -> None:
-    """Each step is bounded in time."""
+    """Each step is bounded in time; from the first of the mail's on the mail may be why."""
     async with relay(always={command: HANG}) as server, adapter_for(server, timeout=0.1) as adapter:
         outcome = await send(adapter)
-    assert isinstance(outcome, Retry)
+    assert isinstance(outcome, Throttled if command in {"", "EHLO"} else Retry)
     assert "in time" in outcome.reason
 
 
@@ -123,9 +123,9 @@ async def test_a_relay_that_refuses_us_is_left_alone(command: str, answer: bytes
         assert await send(adapter) == Delivered(250)
         assert (first.connections, len(second.arrivals)) == (1, 2)
         outcome = await send(alone)
-    assert isinstance(outcome, Retry)
+    assert isinstance(outcome, Throttled)
     assert "check its settings" in outcome.reason
-    assert "log in" not in f"{outcome.reason}{outcome.answer}"
+    assert "log in" not in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,42 @@ async def test_a_relay_that_is_gone_is_left_alone_and_used_again(
 
 
 async def test_when_all_are_down_tries_are_not_spent() -> None:
-    """One finds out; the others wait until it is worth a try."""
+    """Nor by the mail that finds out: a lone one would be buried before the relay is back."""
     async with relay() as server:
         adapter = SmtpAdapter(fake_ports(settings=settings_for(server)))
-    outcome = await send(adapter)
-    assert outcome == Retry("no connection to the mail relay: connection refused")
-    outcome = await send(adapter)
-    assert isinstance(outcome, Throttled)
-    assert EPOCH_MS < outcome.until_ms <= EPOCH_MS + 1001
+    for reason in ("no connection to the mail relay: connection refused", "the mail relay is down"):
+        outcome = await send(adapter)
+        assert isinstance(outcome, Throttled)
+        assert outcome.reason == reason
+        assert EPOCH_MS < outcome.until_ms <= EPOCH_MS + 1001
+    await adapter.close()
+
+
+@pytest.mark.parametrize(("trouble", "answer"), [("", b"421 no"), ("MAIL", b"451 4.7.1 slow down")])
+async def test_a_relay_is_left_alone_for_longer_each_time(
+    trouble: str, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it takes connections and then no mail."""
+    monkeypatch.setattr("adapters._relays._BACK_OFF_S", (0.01, 60.0))
+    waits = []
+    async with relay(always={trouble: answer}) as server, adapter_for(server) as adapter:
+        async with asyncio.timeout(10):
+            while server.connections < 4:
+                outcome = await send(adapter)
+                assert isinstance(outcome, Throttled)
+                if outcome.reason != "the mail relay is down":
+                    waits.append(outcome.until_ms - EPOCH_MS)
+                await asyncio.sleep(0.01)
+    assert waits == [11, 21, 41, 81]
+
+
+async def test_what_fails_on_all_connections_at_once_is_one_failure() -> None:
+    """A relay that restarts under load is used again after a second, not a minute."""
+    async with relay() as server:
+        adapter = SmtpAdapter(fake_ports(settings=settings_for(server, connections=8)))
+    for outcome in await asyncio.gather(*(send(adapter) for _ in range(8))):
+        assert isinstance(outcome, Throttled)
+        assert outcome.until_ms <= EPOCH_MS + 1001
     await adapter.close()
 
 
@@ -268,7 +296,7 @@ async def test_an_unknown_certificate_is_refused(
         adapter = secure(server.port, tls)
         outcome = await send(adapter)
         await adapter.close()
-    assert outcome == Retry("the mail relay's certificate is not trusted")
+    assert outcome == Throttled(EPOCH_MS + 1001, "the mail relay's certificate is not trusted")
     assert server.arrivals == []
 
 
@@ -278,7 +306,9 @@ async def test_a_relay_without_starttls_gets_nothing() -> None:
         adapter = secure(server.port, Tls.STARTTLS)
         outcome = await send(adapter)
         await adapter.close()
-    assert outcome == Retry("the mail relay does not offer what its settings ask for")
+    assert outcome == Throttled(
+        EPOCH_MS + 1001, "the mail relay does not offer what its settings ask for"
+    )
     assert [command[:4] for command in server.commands] == ["EHLO"]
 
 
@@ -297,7 +327,9 @@ async def test_a_wrong_password_is_the_operators_to_mend(
         )
         outcome = await send(adapter)
         await adapter.close()
-    assert outcome == Retry("the mail relay refused the user name or password (SMTP 535)")
+    assert outcome == Throttled(
+        EPOCH_MS + 1001, "the mail relay refused the user name or password (SMTP 535)"
+    )
     [record] = [one for one in caplog.records if one.message == "relay.failed"]
     shown = f"{record.__dict__} {outcome} {adapter._relays.__dict__}"
     assert "battery" not in shown
