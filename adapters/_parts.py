@@ -72,9 +72,9 @@ def alphabet(text: str) -> Alphabet:
     return GSM_7 if _GSM.keys() >= set(text) else UCS_2
 
 
-def decoded(data_coding: int, octets: bytes) -> str:
-    """The text of which one of the two has made the octets."""
-    return (GSM_7 if data_coding == GSM_7.data_coding else UCS_2).decode(octets)
+def numbered(data_coding: int) -> Alphabet:
+    """The one of the two with this number."""
+    return GSM_7 if data_coding == GSM_7.data_coding else UCS_2
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """SMS over SMPP 3.4: one transceiver session that is opened when needed and kept.
 
-PDUs are the library's business, the session is ours: its keep-alive, window, time-outs and trust
-are the operator's to set, and a refused bind must say why. Numbers in brackets are sections of
-the SMPP Protocol Specification v3.4.
+To encode requests is the library's business, the session is ours: its keep-alive, window, time-outs
+and trust are the operator's to set, and a refused bind must say why. Numbers in brackets are
+sections of the SMPP Protocol Specification v3.4.
 """
 
 from __future__ import annotations
@@ -252,8 +252,8 @@ class _Submit(NamedTuple):
 
     @property
     def long(self) -> bool:
-        """Whether short_message has no room for the body."""
-        return len(self.body) > 160
+        """Whether one short message has no room for the body."""
+        return len(self.body) > _parts.numbered(self.data_coding).single
 
     def encode(self, sequence: int) -> bytes:
         """The PDU; what short_message has no room for is the payload (5.3.2.32)."""
@@ -276,7 +276,7 @@ class _Submit(NamedTuple):
     def legible(self) -> str:
         """The same as lines, with the text decoded and the header that joins in hexadecimal."""
         header = self.body[: len(_JOIN) + 3] if self.joined else b""
-        text = _parts.decoded(self.data_coding, self.body.removeprefix(header))
+        text = _parts.numbered(self.data_coding).decode(self.body.removeprefix(header))
         lines = [
             "submit_sm",
             f"source_addr: {self.source.legible}",
@@ -463,11 +463,9 @@ class _Session:
                 if not _HEADER.size <= length <= _LARGEST_PDU:
                     self.end("the peer does not speak SMPP")
                     return
-                rest = await self._reader.readexactly(length - _HEADER.size)
-                smpp34.decode(head + rest)
+                # Nothing that a peer says in a body matters, nor whether it says it well.
+                await self._reader.readexactly(length - _HEADER.size)
                 self._take(*_HEADER.unpack(head)[1:])
-        except smpp34.SmppError:
-            self.end("the peer does not speak SMPP")
         except (OSError, asyncio.IncompleteReadError):
             self.end("the connection was lost")
 

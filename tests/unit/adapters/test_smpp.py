@@ -74,6 +74,17 @@ async def test_any_text_arrives_in_the_parts_that_were_counted(texts: list[str],
         assert centre.binds == 1
 
 
+@pytest.mark.parametrize(("letter", "room"), [("x", 160), ("中", 70)])
+async def test_what_one_short_message_has_no_room_for_is_a_payload(letter: str, room: int) -> None:
+    """In the octets of either alphabet."""
+    async with smsc() as centre, linked(centre, smpp_long="payload") as adapter:
+        for length in (room, room + 1):
+            assert await say(adapter, letter * length) == Delivered()
+        fits, over = centre.submits
+        assert (len(fits.short_message), fits.message_payload) == (room, "")
+        assert (over.short_message, len(over.message_payload)) == ("", room + 1)
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -182,7 +193,10 @@ async def test_the_link_is_kept_alive_and_its_death_is_noticed() -> None:
 
 
 async def test_what_the_centre_asks_is_answered() -> None:
-    """Its sign of life, a phone's answer, an unknown request, and its goodbye."""
+    """Its sign of life, a phone's answer, one cut short, an unknown request, and its goodbye.
+
+    What it says badly, of which nothing is needed, takes no text's answer away.
+    """
     async with smsc() as centre, linked(centre) as adapter:
         await say(adapter, "hi")
         (writer,) = centre.writers
@@ -195,11 +209,14 @@ async def test_what_the_centre_asks_is_answered() -> None:
         centre._answer = note  # type: ignore[method-assign]
         short = b"\0" * 3 + b"1\0" + b"\0\0" + b"2\0" + b"\0" * 10
         for number, (command, body) in enumerate(
-            [(0x15, b""), (0x05, short), (0x21, b""), (0x06, b"")], 7
+            [(0x15, b""), (0x05, short), (0x05, short[:9]), (0x21, b""), (0x06, b"")], 7
         ):
             send(writer, command, 0, number, body)
-        answers = [await heard.get() for _ in range(4)]
-        assert answers == [(0x80000015, 7), (0x80000005, 8), (0x80000000, 9), (0x80000006, 10)]
+        answers = [await heard.get() for _ in range(5)]
+        assert answers == [
+            *((0x80000015, 7), (0x80000005, 8), (0x80000005, 9)),
+            *((0x80000000, 10), (0x80000006, 11)),
+        ]
         await eventually(lambda: not centre.writers, "and it is gone")
 
 
