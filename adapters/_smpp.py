@@ -296,6 +296,7 @@ class _Door:
         parts = urlsplit(settings.url)
         try:
             self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+            self._host.encode("idna")  # or no resolver would take it
         except ValueError:
             self._host = ""
         system_id, password = unquote(parts.username or ""), settings.smpp_password

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from adapters import _mail, _relays
 from adapters._answers import snippet
@@ -99,6 +99,15 @@ class Relay(BaseModel):
     connections: int = Field(8, ge=1, le=1000)
     ca_file: Path | None = None
     timeout: float = Field(30.0, gt=0, le=600)
+
+    @field_validator("host")
+    @classmethod
+    def _can_be_looked_up(cls, host: str) -> str:
+        try:
+            host.encode("idna")
+        except UnicodeError as error:
+            raise ValueError("not a host name") from error
+        return host
 
     @model_validator(mode="after")
     def _password_is_encrypted(self) -> Self:

@@ -58,7 +58,7 @@ class EmbeddedServer:
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._pipe = -1
-        self._log = self._directory / "valkey.log"
+        self.log = self._directory / "valkey.log"
         self._log_read = 0
 
     @classmethod
@@ -116,10 +116,10 @@ class EmbeddedServer:
             self._socket = Path(self._temporary) / "socket"
         self._socket.unlink(missing_ok=True)
         if self._log_size() > _LOG_BYTES:
-            self._log.replace(self._log.with_suffix(".log.old"))
+            self.log.replace(self.log.with_suffix(".log.old"))
 
     def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+        return self.log.stat().st_size if self.log.exists() else 0
 
     async def _launch(self) -> None:
         self._log_read = await asyncio.to_thread(self._log_size)
@@ -156,7 +156,7 @@ class EmbeddedServer:
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "dir": str(self._directory),
-            "logfile": str(self._log),
+            "logfile": str(self.log),
             "appendonly": "yes",
             "appendfsync": "always",
             "appenddirname": "aof",
@@ -187,17 +187,17 @@ class EmbeddedServer:
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
             raise StoreUnavailable(
-                f"The embedded database did not answer in time; see {self._log}."
+                f"The embedded database did not answer in time; see {self.log}."
             ) from error
 
     def _last_words(self) -> str:
-        written = self._log.read_bytes()[self._log_read :] if self._log.exists() else b""
+        written = self.log.read_bytes()[self._log_read :] if self.log.exists() else b""
         # A line's '#' marks a warning; the reason for an early end is the last of them.
         warnings = [line for line in written.decode(errors="replace").splitlines() if " # " in line]
         reason = warnings[-1].partition(" # ")[2] if warnings else "it left no reason"
         return (
             f"The embedded database {self._binary.path} did not start: {reason.rstrip('.')};"
-            f" see {self._log}."
+            f" see {self.log}."
         )
 
     async def _end(self) -> None:

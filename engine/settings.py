@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     )
 
     # Delivery
-    retry_delays: Annotated[tuple[float, ...], NoDecode] = Field(
+    retry_delays: Annotated[tuple[Annotated[float, Field(ge=0)], ...], NoDecode] = Field(
         (5.0, 15.0, 60.0, 180.0, 600.0, 1500.0),
         max_length=100,
         description="seconds before each further try; each is a lower bound",

@@ -76,7 +76,8 @@ class Database:
             running = False
             while not running:
                 wait = backoff.delay(loop.time() - started)
-                _log.warning("child.died", extra={"child": "database", "restart_in": wait})
+                about = {"child": "database", "restart_in": wait, "see": server.log}
+                _log.warning("child.died", extra=about)
                 await asyncio.sleep(wait)
                 started = loop.time()
                 running = await _restarted(server)

@@ -18,10 +18,12 @@ def setting(name: str, metavar: str, *, default: str = "") -> Any:  # noqa: ANN4
     """The option for one setting, with its description, variable and default."""
     field = Settings.model_fields[name]
     shown = default or str(field.default)
+    # A default that is told here takes the place of what the description tells of it.
+    what = (field.description or "").partition("; default")[0] if default else field.description
     tail = f" [env: TOCSIN_{name.upper()}]" + (f" [default: {shown}]" if shown else "")
     return typer.Option(
         f"--{name.replace('_', '-')}",
-        help=f"{field.description}{tail}",
+        help=f"{what}{tail}",
         metavar=metavar,
         show_default=False,
     )

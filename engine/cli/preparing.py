@@ -41,6 +41,5 @@ async def prepare(engine: Engine) -> None:
     _log.info("credentials.written", extra={"path": path})
     for adapter in dict.fromkeys(engine.adapters.values()):
         if adapter.notice:
-            _log.warning(
-                "adapter.notice", extra={"protocols": adapter.protocols, "notice": adapter.notice}
-            )
+            protocols = ",".join(adapter.protocols)
+            _log.warning("adapter.notice", extra={"protocols": protocols, "notice": adapter.notice})

@@ -112,6 +112,7 @@ class DyingServer:
     def __init__(self, failures: int) -> None:
         self.url = "unix:///socket"
         self.pid = 1
+        self.log = Path("valkey.log")
         self.process_died = asyncio.Event()
         self.restarts = 0
         self.back = asyncio.Event()
@@ -125,8 +126,13 @@ class DyingServer:
         self.back.set()
 
 
-async def test_a_dead_database_is_started_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A restart that fails is tried again; a second death is noticed, too."""
+async def test_a_dead_database_is_started_until_it_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restart that fails is tried again; a second death is noticed, too.
+
+    Each time the log says where the database's own says why: a full disk, say.
+    """
     monkeypatch.setattr(supervisor, "Backoff", lambda: Backoff(first=0.001))
     server = DyingServer(failures=2)
     database = supervisor.Database(server.url, server)  # type: ignore[arg-type] # a stand-in
@@ -137,3 +143,5 @@ async def test_a_dead_database_is_started_until_it_runs(monkeypatch: pytest.Monk
         await server.back.wait()
         assert server.restarts == restarts
     keeping.cancel()
+    died = [one.__dict__ for one in caplog.records if one.message == "child.died"]
+    assert [one["see"] for one in died] == [server.log] * 4

@@ -311,6 +311,7 @@ async def test_tls_is_spoken_with_whom_it_trusts(tmp_path: Path) -> None:
         {"url": "smpp://id:password@smsc.example"},
         {"url": "smpp://id@smsc.example:99999"},
         {"url": "smpp://id@smsc.example/path"},
+        {"url": "smpp://id@smsc..example"},
         {"url": "smpp://sixteen-letters-x@smsc.example"},
         {"smpp_password": "パスワード"},
         {"url": "smpps://id@smsc.example", "smpp_ca_file": "/nowhere"},

@@ -293,6 +293,7 @@ def test_relays_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
             },
             "tls",
         ),
+        ({"sender": "a@example.com", "relays": [{"host": "mail..example.com"}]}, "relays.0.host"),
         ({"message_id_domain": "x>\r\n"}, "message_id_domain"),
         ({"dkim_domain": "example.com"}, "dkim_selector"),
     ],

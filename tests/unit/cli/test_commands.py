@@ -50,6 +50,13 @@ def test_help_says_that_sms_is_a_stub(command: str) -> None:
     assert "SMS is a stub" in _run(command, "--help")[1].replace("\n  ", " ")
 
 
+@pytest.mark.parametrize(("command", "default"), [("serve", "embedded"), ("api", "none: it has")])
+def test_help_names_one_default(command: str, default: str) -> None:
+    """No embedded server for whoever brings a database."""
+    shown = " ".join(_run(command, "--help")[1].split())
+    assert f"URL of a Redis or Valkey [env: TOCSIN_REDIS] [default: {default}" in shown
+
+
 def test_version_is_printed_for_people_and_programs() -> None:
     """``version`` prints the version, as ``--version`` does, and ``--json`` as an object."""
     assert _run("--version") == _run("version")
@@ -90,6 +97,7 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     ("arguments", "variables", "word"),
     [
         (["serve"], {"TOCSIN_PORT": "70000"}, "port"),
+        (["serve"], {"TOCSIN_RETRY_DELAYS": "5,-1"}, "retry_delays"),
         (["serve", "--config", "missing.toml"], {}, "missing.toml"),
         (["serve", "--config", "broken.toml"], {}, "broken.toml cannot be read"),
         (["serve", "--config", "unknown.toml"], {}, "'bogus': there is no setting of this name"),
