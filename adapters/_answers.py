@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
+from html import escape
 from typing import Final
 from urllib.parse import quote
 
@@ -48,13 +49,23 @@ def snippet(body: bytes, secrets: Iterable[str] = ()) -> str:
 def line(text: str, secrets: Iterable[str] = ()) -> str:
     """The same of what an answer says."""
     text = text[:_LOOKED_AT]
+    # Longer ones first: a secret may be part of another.
+    for form in sorted(_forms(secrets), key=len, reverse=True):
+        text = text.replace(form, "***")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_SNIPPET]
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    """Whatever a secret looks like in JSON, in which some escape the slash, in URLs and in HTML."""
+    found: set[str] = set()
     for secret in secrets:
         for word in (secret, *secret.split()):  # "Bearer x": whoever repeats it may leave one out
             if len(word) >= _SECRET:
-                for form in (word, json.dumps(word)[1:-1], quote(word, safe="")):
-                    text = text.replace(form, "***")
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:_SNIPPET]
+                json_forms = (json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1])
+                found |= {word, *json_forms, quote(word, safe=""), escape(word)}
+                found |= {one.replace("/", "\\/") for one in json_forms}
+    return found
 
 
 def timestamp(at_ms: int) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -102,30 +102,26 @@ class Hms:
         refused = code in _UNAUTHORISED or (not code and answer.status == 401)
         if refused and application.token == token:
             application.until_ms = 0
-        # What is kept of the answer must not hold what it may repeat.
-        shown = answer.body
-        for secret in (token, device.token, device.credential):
-            shown = shown.replace(secret.encode(), b"***")
-        return self._judge(answer._replace(body=shown), code), refused
+        secrets = (token, device.token, device.credential)
+        return self._judge(answer, code, secrets), refused
 
-    def _judge(self, answer: Answer, code: str) -> Outcome:
+    def _judge(self, answer: Answer, code: str, secrets: Sequence[str]) -> Outcome:
         """The code in the body decides; without one it is the status, which 2xx alone is not."""
         status = answer.status
         if code == _SUCCESS and status < 300:
             return Delivered(status)
+        said = snippet(answer.body, secrets)
         if code in _UNAUTHORISED or status == 401:
             return Rejected(f"{_AGAIN} (HMS {code or status})", status)
         busy = code in _THEIRS or status == 429 or status >= 500
         if code and not busy:
             reason = f"{_CODES[code]} (HMS {code})" if code in _CODES else f"HMS {code}"
-            return Rejected(reason, status, snippet(answer.body))
-        outcome = judge(answer, self._clock.now_ms())
+            return Rejected(reason, status, said)
+        outcome = judge(answer, self._clock.now_ms(), secrets)
         if busy and not isinstance(outcome, Throttled):
-            return Retry(
-                f"HMS {code}" if code else f"HTTP {status}", status, 0, snippet(answer.body)
-            )
+            return Retry(f"HMS {code}" if code else f"HTTP {status}", status, 0, said)
         if isinstance(outcome, Delivered):
-            return Retry("the answer is none of HMS", status, 0, snippet(answer.body))
+            return Retry("the answer is none of HMS", status, 0, said)
         return outcome
 
     # Tokens

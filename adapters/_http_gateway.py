@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -191,7 +191,12 @@ class HttpGateway:
         self._escape = _in_json if settings.content_type == JSON else _in_url
         self._pattern = re.compile(settings.success_pattern)
         self._statuses = frozenset(settings.success_statuses or range(200, 300))
-        self._hidden = sorted(set(self._hiding()), key=len, reverse=True)
+        self._hidden = [
+            word
+            for value in (*self._secrets.values(), *self._headers.values())
+            for word in (value, *value.split())
+            if len(word) >= _MASKED_FROM
+        ]
 
     def render(self, message: Message, text: str) -> Form:
         """What all recipients share."""
@@ -250,7 +255,7 @@ class HttpGateway:
             return Throttled(wait_until_ms, f"HTTP {status}", status)
         if self._succeeded(answer, read):
             return Delivered(status)
-        said = _answers.snippet(self._masked(answer.body))
+        said = _answers.snippet(answer.body, self._hidden)
         reason = f"HTTP {status}"
         if status in self._statuses:
             reason += ", but the answer is not that of a success"
@@ -268,19 +273,6 @@ class HttpGateway:
         if not all(_fulfils(read, {path: values}) for path, values in rule.items()):
             return False
         return not pattern.pattern or bool(pattern.search(answer.body.decode(errors="replace")))
-
-    def _masked(self, body: bytes) -> bytes:
-        """What the gateway said without the secrets that it may have repeated."""
-        for secret in self._hidden:
-            body = body.replace(secret, b"***")
-        return body
-
-    def _hiding(self) -> Iterator[bytes]:
-        """Each secret in every form that it went out in."""
-        for value in (*self._secrets.values(), *self._headers.values()):
-            for word in (value, *value.split()):
-                if len(word) >= _MASKED_FROM:
-                    yield from (form(word).encode() for form in (str, _in_json, _in_url))
 
 
 def _fill(template: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -36,7 +37,9 @@ class Masker:
             # "Bearer x", "Basic x": the scheme alone may be left out.
             for word in (secret, *secret.split()):
                 if len(word) >= _SHORTEST:
-                    self._known |= {word, json.dumps(word)[1:-1], quote(word, safe="")}
+                    in_json = json.dumps(word)[1:-1]
+                    self._known |= {word, in_json, quote(word, safe=""), escape(word)}
+                    self._known.add(in_json.replace("/", "\\/"))  # as PHP writes it
 
     def learn_settings(self, settings: BaseModel) -> None:
         """Hide all that an adapter's settings declare secret."""
