@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.engines import eventually
+
 CLOSE: Final = b""
 """An answer: the connection ends instead."""
 HANG: Final = b"hang"
@@ -192,12 +194,34 @@ class RealServer:
         return "250 2.0.0 kept"
 
 
+class _Connection(SMTP):
+    """A connection to aiosmtpd that is known to its server until it has ended."""
+
+    def __init__(self, *given: Any, ongoing: set[_Connection], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._ongoing = ongoing
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._ongoing.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._ongoing.discard(self)
+
+    def abort(self) -> None:
+        """Break it."""
+        assert isinstance(self.transport, asyncio.Transport)
+        self.transport.abort()
+
+
 @asynccontextmanager
 async def real_server(
     *, tls: ssl.SSLContext | None = None, implicit: bool = False, password: str = ""
 ) -> AsyncIterator[RealServer]:
     """One of aiosmtpd's on loopback; with a ``password`` one has to log in, as ``tocsin``."""
     made = RealServer()
+    ongoing: set[_Connection] = set()
 
     def authenticate(server: SMTP, session: Session, *given: Any) -> AuthResult:
         login = given[-1]
@@ -210,8 +234,9 @@ async def real_server(
         with warnings.catch_warnings():
             # It does not see the TLS that is there from the beginning.
             warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
-            return SMTP(
+            return _Connection(
                 made,
+                ongoing=ongoing,
                 hostname="relay.test",
                 tls_context=None if implicit else tls,
                 require_starttls=tls is not None and not implicit,
@@ -227,3 +252,6 @@ async def real_server(
         yield made
     finally:
         server.close()
+        for connection in ongoing:
+            connection.abort()
+        await eventually(lambda: not ongoing, "every connection has ended")
