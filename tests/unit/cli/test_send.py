@@ -230,8 +230,8 @@ def test_why_a_mail_relay_refuses_is_shown(mail_relay: Relay) -> None:
     assert outcome["outcome"]["name"] == "rejected"
 
 
-# The client's TLS is still saying goodbye when the command ends.
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+# The client's TLS is still saying goodbye when the command ends: transport and socket.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_the_password_of_a_mail_relay_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
